@@ -1,0 +1,1 @@
+"""The first-party plugins, found through entry points exactly like a stranger's."""
