@@ -1,0 +1,99 @@
+"""The hooks a plugin can implement, each with any of the arguments it wants.
+
+A plugin's hooks are called one at a time, in the order of events, in the plugin's own thread. An exception in a hook
+is logged, counted and shown to the other plugins; it never reaches the stream.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
+
+import pluggy
+
+if TYPE_CHECKING:
+    from streamclient.errors import StreamClientError
+    from streamclient.events import StreamStats, Transcript, Utterance
+    from streamclient.messages import Message, Results, TurnInfo
+    from streamclient.options import FluxOptions, ListenOptions
+
+__all__ = ["PROJECT", "StreamHooks", "StreamView", "hookimpl", "hookspec"]
+
+PROJECT = "streamclient"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _HookMarker(Protocol):
+    @overload
+    def __call__(self, function: F) -> F: ...
+    @overload
+    def __call__(self, function: None = None, **options: Any) -> Callable[[F], F]: ...
+    def __call__(self, function: Any = None, **options: Any) -> Any: ...
+
+
+hookspec = cast("_HookMarker", pluggy.HookspecMarker(PROJECT))
+hookimpl = cast("_HookMarker", pluggy.HookimplMarker(PROJECT))
+"""Marks a function or method as the implementation of the hook of its name."""
+
+
+class StreamView(Protocol):
+    """What a hook sees of its stream: read only, safe from any thread."""
+
+    @property
+    def id(self) -> str:
+        """Name of the stream, stable across reconnects."""
+
+    @property
+    def options(self) -> "ListenOptions | FluxOptions":
+        """What the service was asked for."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the current connection."""
+
+    @property
+    def stats(self) -> "StreamStats":
+        """The stream's counters now."""
+
+
+class StreamHooks:
+    """Everything that can happen to a stream. Nothing a hook returns is used."""
+
+    @hookspec
+    def on_open(self, stream: StreamView) -> None:
+        """The first connection stands."""
+
+    @hookspec
+    def on_message(self, stream: StreamView, message: "Message") -> None:
+        """A message of the server, of any type; called before the hook that is special to it."""
+
+    @hookspec
+    def on_interim(self, stream: StreamView, result: "Results | TurnInfo") -> None:
+        """A preliminary result; it replaces the one before on its channel."""
+
+    @hookspec
+    def on_final(self, stream: StreamView, result: "Results | TurnInfo") -> None:
+        """A result that no later one will change."""
+
+    @hookspec
+    def on_utterance(self, stream: StreamView, utterance: "Utterance") -> None:
+        """A whole utterance or turn."""
+
+    @hookspec
+    def on_disconnect(self, stream: StreamView, error: "StreamClientError", retry_in: float) -> None:
+        """An outage begins; the next attempt comes in ``retry_in`` seconds. Once per outage."""
+
+    @hookspec
+    def on_reconnect(self, stream: StreamView, outage: float) -> None:
+        """An outage has ended after ``outage`` seconds. Once per outage."""
+
+    @hookspec
+    def on_error(self, stream: StreamView, error: "StreamClientError") -> None:
+        """The stream failed for good."""
+
+    @hookspec
+    def on_plugin_error(self, stream: StreamView, plugin: str, hook: str, error: BaseException) -> None:
+        """A hook of another plugin raised, or that plugin was stopped."""
+
+    @hookspec
+    def on_close(self, stream: StreamView, transcript: "Transcript") -> None:
+        """The last event, exactly once, also after a failure."""
