@@ -1,0 +1,192 @@
+"""From an event to the hooks of one plugin. The only module that drives pluggy.
+
+Each plugin of a stream has a pluggy manager of its own, so that no plugin can stop, reorder or wrap the calls of
+another one.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_args, get_type_hints
+
+import pluggy
+from attrs import frozen
+
+from streamclient.errors import PluginError
+from streamclient.events import (
+    Closed,
+    Disconnected,
+    Event,
+    Failed,
+    Opened,
+    PluginFailed,
+    Reconnected,
+    Utterance,
+)
+from streamclient.hookspecs import PROJECT, StreamHooks, StreamView
+from streamclient.messages import Message, Results, TurnInfo
+from streamclient.plugin_options import nearest
+
+__all__ = ["HOOKS", "ROUTES", "LoadedPlugin", "Report", "Route", "hooks_of"]
+
+Report = Callable[[str, BaseException], None]
+"""Takes the name of a hook and what it raised."""
+
+
+def _is_final(result: Results | TurnInfo) -> bool:
+    return result.event == "EndOfTurn" if isinstance(result, TurnInfo) else result.is_final
+
+
+def _is_interim(result: Results | TurnInfo) -> bool:
+    if isinstance(result, TurnInfo):
+        return result.event != "EndOfTurn" and bool(result.transcript)
+    return not result.is_final
+
+
+def _always(event: object) -> bool:  # noqa: ARG001 - the others look at it
+    return True
+
+
+@frozen
+class Route:
+    """Which events a hook is for, and what it is told of them besides ``stream``.
+
+    Args:
+        hook: its name.
+        events: types of event.
+        arguments: makes the hook's arguments from an event.
+        applies: whether the hook is for this event of the type.
+    """
+
+    hook: str
+    events: tuple[type, ...]
+    arguments: Callable[[Any], dict[str, object]]
+    applies: Callable[[Any], bool] = _always
+
+
+ROUTES = (
+    Route("on_open", (Opened,), lambda event: {}),  # noqa: ARG005 - nothing but the stream to tell
+    Route("on_message", get_args(Message), lambda message: {"message": message}),
+    Route("on_interim", (Results, TurnInfo), lambda result: {"result": result}, _is_interim),
+    Route("on_final", (Results, TurnInfo), lambda result: {"result": result}, _is_final),
+    Route("on_utterance", (Utterance,), lambda utterance: {"utterance": utterance}),
+    Route("on_disconnect", (Disconnected,), lambda event: {"error": event.error, "retry_in": event.retry_in}),
+    Route("on_reconnect", (Reconnected,), lambda event: {"outage": event.outage}),
+    Route("on_error", (Failed,), lambda event: {"error": event.error}),
+    Route(
+        "on_plugin_error",
+        (PluginFailed,),
+        lambda event: {"plugin": event.plugin, "hook": event.hook, "error": event.error},
+    ),
+    Route("on_close", (Closed,), lambda event: {"transcript": event.transcript}),
+)
+"""Every hook; those of one event are called in this order."""
+
+HOOKS = tuple(route.hook for route in ROUTES)
+
+
+class LoadedPlugin:
+    """One plugin of one stream.
+
+    Attributes:
+        name: unique among the plugins of the stream.
+        plugin: the module or object with the hooks.
+        hooks: names of the hooks it implements.
+    """
+
+    def __init__(self, name: str, plugin: object) -> None:
+        self.name = name
+        self.plugin = plugin
+        manager = _manager_of(name, plugin)
+        callers = {hook: getattr(manager.hook, hook) for hook in HOOKS}
+        self.hooks = frozenset(hook for hook, caller in callers.items() if caller.get_hookimpls())
+        self._routes: dict[type, list[tuple[Route, Callable[..., object]]]] = {}
+        for route in ROUTES:
+            if route.hook in self.hooks:
+                for event_type in route.events:
+                    self._routes.setdefault(event_type, []).append((route, callers[route.hook]))
+
+    def __repr__(self) -> str:
+        return f"<LoadedPlugin {self.name}: {', '.join(sorted(self.hooks))}>"
+
+    def wants(self, event: Event) -> bool:
+        """Whether any of its hooks is for this event. A plugin is not told of its own errors."""
+        if isinstance(event, PluginFailed) and event.plugin == self.name:
+            return False
+        return any(route.applies(event) for route, _ in self._routes.get(type(event), ()))
+
+    def notify(self, stream: StreamView, event: Event, report: Report) -> None:
+        """Call its hooks for the event, in order. Called by the plugin's own thread.
+
+        Args:
+            stream: what the hooks see of the stream.
+            event: what happened.
+            report: is given the name of a hook and what it raised, of any kind; the next hook is still called.
+        """
+        if not self.wants(event):
+            return
+        for route, call in self._routes[type(event)]:
+            if route.applies(event):
+                try:
+                    call(stream=stream, **route.arguments(event))
+                except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the lane
+                    report(route.hook, error)
+
+
+def _manager_of(name: str, plugin: object) -> pluggy.PluginManager:
+    """A manager for one plugin, whose hooks are all known, rightly spelt and plain functions."""
+    manager = pluggy.PluginManager(PROJECT)
+    try:
+        # The hookspecs come afterwards: pluggy refuses a wrong plugin too, but does not say what would be right.
+        manager.register(plugin, name)
+        _check_hooks(name, plugin, {hook: caller.get_hookimpls() for hook, caller in vars(manager.hook).items()})
+        manager.add_hookspecs(StreamHooks)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"Plugin {name!r} is not valid: {error}") from error
+    return manager
+
+
+def _check_hooks(name: str, plugin: object, found: Mapping[str, list[pluggy.HookImpl]]) -> None:
+    for hook, implementations in found.items():
+        for implementation in implementations:
+            _check_hook(name, hook, implementation)
+    for hook in HOOKS:
+        if hook not in found and inspect.isroutine(inspect.getattr_static(plugin, hook, None)):
+            raise PluginError(f"Plugin {name!r}: {hook} is not marked as a hook", hint="Put @hookimpl above it.")
+    if not found:
+        raise PluginError(
+            f"{plugin!r} is not a plugin: it implements no hook",
+            hint=f"Mark at least one of its functions with @hookimpl: {', '.join(HOOKS)}.",
+        )
+
+
+def _check_hook(name: str, hook: str, implementation: pluggy.HookImpl) -> None:
+    function = implementation.function
+    if hook not in HOOKS:
+        if implementation.optionalhook:
+            return
+        raise PluginError(
+            f"Plugin {name!r}: there is no hook {hook!r}{nearest(hook, HOOKS)}",
+            hint=f"The hooks are {', '.join(HOOKS)}.",
+        )
+    allowed = tuple(inspect.signature(getattr(StreamHooks, hook)).parameters)[1:]
+    for argument in implementation.argnames:
+        if argument not in allowed:
+            raise PluginError(
+                f"Plugin {name!r}: {hook} has no argument {argument!r}{nearest(argument, allowed)}",
+                hint=f"It can take any of {', '.join(allowed)}.",
+            )
+    wraps = implementation.wrapper or implementation.hookwrapper
+    if inspect.iscoroutinefunction(function) or (inspect.isgeneratorfunction(function) and not wraps):
+        raise PluginError(
+            f"Plugin {name!r}: {hook} would never run, because it is async or has a yield",
+            hint="A hook is a plain function; it runs in a thread of its own and may block.",
+        )
+
+
+def hooks_of(target: object) -> tuple[str, ...]:
+    """The hooks that a module or a class implements, found without making or calling anything."""
+    if inspect.isroutine(target):
+        target = get_type_hints(target).get("return")
+    manager = pluggy.PluginManager(PROJECT)
+    return tuple(hook for hook in HOOKS if manager.parse_hookimpl_opts(target, hook) is not None)

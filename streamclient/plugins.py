@@ -1,0 +1,325 @@
+"""Plugins: find, load, configure."""
+
+import inspect
+import itertools
+import re
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache, partial
+from importlib.util import module_from_spec, spec_from_file_location
+from os import PathLike, fspath
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from streamclient.errors import PluginError
+from streamclient.plugin_hooks import LoadedPlugin, hooks_of
+from streamclient.plugin_options import PluginOption, nearest, options_of, parse_options, read_options
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = [
+    "GROUP",
+    "ConfiguredPlugin",
+    "FoundPlugin",
+    "LoadedPlugin",
+    "configure_plugin",
+    "find_plugins",
+    "load_plugins",
+]
+
+GROUP = "streamclient.plugins"
+"""The entry point group of named plugins."""
+
+FILE_SPEC = re.compile(r"(?P<path>(?:[A-Za-z]:[\\/])?[^:]*\.py)(?::(?P<options>.*))?", re.DOTALL)
+"""``./my_plugin.py`` or ``./my_plugin.py:name=value``; the colon of a Windows drive is part of the path."""
+
+
+@frozen
+class ConfiguredPlugin:
+    """A named plugin or a file with its options; every stream makes its own plugin of it.
+
+    Args:
+        source: an installed name, or the path of a ``.py`` file.
+        options: by name, each as a text or in its own type.
+    """
+
+    source: str
+    options: Mapping[str, object] = field(factory=dict, repr=False)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the source is a file."""
+        return self.source.endswith(".py")
+
+    @property
+    def name(self) -> str:
+        """The name that hooks and logs use."""
+        return Path(self.source).stem if self.is_file else self.source
+
+    def make(self) -> object:
+        """The plugin for one stream."""
+        if self.is_file:
+            return _make_from_file(self.name, Path(self.source).expanduser(), self.options)
+        return _make(self.source, _installed(self.source).load(), self.options)
+
+    def check(self) -> None:
+        """Refuse wrong options of an installed plugin without making it."""
+        if not self.is_file:
+            _arguments(self.source, _installed(self.source).load(), self.options)
+
+
+def configure_plugin(name: str, options: Mapping[str, object]) -> object:
+    """A plugin with options, for ``plugins=[...]`` of any number of streams: each gets one of its own.
+
+    Args:
+        name: of an installed plugin, or the path of a ``.py`` file.
+        options: by name, each as a text or in its own type; a table of a TOML file, for example.
+
+    Raises:
+        PluginError: the plugin or an option is unknown, or an option has a wrong type.
+    """
+    configured = ConfiguredPlugin(name, dict(options))
+    configured.check()
+    return configured
+
+
+def load_plugins(specs: Iterable[object | str]) -> tuple[LoadedPlugin, ...]:
+    """The plugins of one stream.
+
+    Args:
+        specs: each a module, an object or a class with hooks; the name of an installed plugin, with options or
+            without (``"jsonl:path=call.jsonl"``); the path of a ``.py`` file; or made by `configure_plugin`.
+
+    Raises:
+        PluginError: one cannot be found, loaded or configured, has no hooks or a wrong one, or is there twice.
+    """
+    if isinstance(specs, str):
+        raise PluginError(f"plugins={specs!r} is one text, not a list", hint=f"Write plugins=[{specs!r}].")
+    specs = list(specs)
+    _refuse_twins(specs)
+    made = [_resolve(spec) for spec in specs]
+    return tuple(itertools.starmap(LoadedPlugin, _with_unique_names(made)))
+
+
+def _refuse_twins(specs: list[object]) -> None:
+    """An object has one state and must not be in two threads; a name or a file gives a new object each time."""
+    objects = [spec for spec in specs if not isinstance(spec, str | PathLike | ConfiguredPlugin)]
+    for spec, count in Counter(map(id, objects)).items():
+        if count > 1:
+            twin = next(one for one in objects if id(one) == spec)
+            raise PluginError(f"The plugin {twin!r} is given {count} times")
+
+
+def _with_unique_names(made: list[tuple[str, object]]) -> list[tuple[str, object]]:
+    taken: set[str] = set()
+    unique = []
+    for name, plugin in made:
+        candidates = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        free = next(candidate for candidate in candidates if candidate not in taken)
+        taken.add(free)
+        unique.append((free, plugin))
+    return unique
+
+
+def _resolve(spec: object) -> tuple[str, object]:
+    if isinstance(spec, PathLike):
+        spec = ConfiguredPlugin(str(fspath(spec)))
+    if isinstance(spec, str):
+        spec = _parse(spec)
+    if isinstance(spec, ConfiguredPlugin):
+        return spec.name, spec.make()
+    name = getattr(spec, "__name__", None)
+    name = name if isinstance(name, str) else type(spec).__name__
+    return name, _make(name, spec, {}) if isinstance(spec, type) else spec
+
+
+def _parse(spec: str) -> ConfiguredPlugin:
+    file = FILE_SPEC.fullmatch(spec)
+    source, options = (file["path"], file["options"] or "") if file else spec.partition(":")[::2]
+    return ConfiguredPlugin(source.strip(), parse_options(source, options))
+
+
+def _is_factory(target: object) -> bool:
+    return inspect.isclass(target) or inspect.isroutine(target) or isinstance(target, partial)
+
+
+def _arguments(name: str, target: object, options: Mapping[str, object]) -> dict[str, object]:
+    if _is_factory(target):
+        assert callable(target)
+        return read_options(name, target, options)
+    if options:
+        raise PluginError(f"Plugin {name!r} has no options, because it is not a class")
+    return {}
+
+
+def _make(name: str, target: object, options: Mapping[str, object]) -> object:
+    """Call the class or function with its options; a module or an object is the plugin itself."""
+    arguments = _arguments(name, target, options)
+    if not _is_factory(target):
+        return target
+    assert callable(target)
+    try:
+        return target(**arguments)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"Plugin {name!r} cannot be made: {_describe(error)}") from error
+
+
+def _describe(error: BaseException) -> str:
+    return str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__}: {error}"
+
+
+_file_numbers = itertools.count(1)
+
+
+def _make_from_file(name: str, path: Path, options: Mapping[str, object]) -> object:
+    """Run the file as a module of its own, new for every stream, and find the plugin in it."""
+    spec = spec_from_file_location(f"streamclient_plugin_file_{next(_file_numbers)}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    # Annotations are looked up there while classes are built and options are read. It does not stay: a module for
+    # every stream would fill a server's memory.
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        return _make(name, _plugin_in(path, module), options)
+    except PluginError:
+        raise
+    except FileNotFoundError as error:
+        if error.filename != str(path):
+            raise PluginError(f"Plugin file {path} cannot be loaded: {_where(error, path)}") from error
+        raise PluginError(f"There is no plugin file {path}") from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"Plugin file {path} cannot be loaded: {_where(error, path)}") from error
+    finally:
+        del sys.modules[spec.name]
+
+
+def _where(error: BaseException, path: Path) -> str:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return (f"line {lines[-1]}: " if lines else "") + f"{type(error).__name__}: {error}"
+
+
+def _plugin_in(path: Path, module: ModuleType) -> object:
+    """The module, where it has hooks; else its one class with hooks."""
+    if hooks_of(module):
+        return module
+    own = [value for value in vars(module).values() if isinstance(value, type)]
+    classes = [value for value in own if value.__module__ == module.__name__ and hooks_of(value)]
+    if len(classes) > 1:
+        names = ", ".join(one.__name__ for one in classes)
+        raise PluginError(
+            f"Plugin file {path} has several classes with hooks ({names})", hint="Keep one per file."
+        )
+    return classes[0] if classes else module
+
+
+@frozen(slots=False, eq=False)
+class FoundPlugin:
+    """An installed plugin. It is imported when something beyond its entry point is asked for.
+
+    Args:
+        name: what switches it on.
+        distribution: name of the installed package it came with.
+        version: of that package.
+        origin: where it is, as ``module:attribute``.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    entry_point: "EntryPoint" = field(repr=False)
+
+    def load(self) -> object:
+        """Import its class, function or module.
+
+        Raises:
+            PluginError: the import failed.
+        """
+        try:
+            return self.entry_point.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"Plugin {self.name!r} cannot be imported: {type(error).__name__}: {error}",
+                hint=f"It is {self.origin} of {self.distribution} {self.version}.",
+            ) from error
+
+    @cached_property
+    def error(self) -> str | None:
+        """Why it cannot be used, or ``None``."""
+        try:
+            target = self.load()
+            if _is_factory(target):
+                assert callable(target)
+                options_of(target)
+        except PluginError as error:
+            return error.message
+        return None
+
+    @cached_property
+    def options(self) -> tuple[PluginOption, ...]:
+        """What can be set; empty where it cannot be imported."""
+        target = None if self.error else self.load()
+        return options_of(target) if _is_factory(target) and callable(target) else ()
+
+    @cached_property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks it implements, as far as its class or module tells; empty where it cannot be imported."""
+        return () if self.error else hooks_of(self.load())
+
+    @cached_property
+    def description(self) -> str:
+        """The first line of its documentation; empty where it cannot be imported."""
+        text = None if self.error else inspect.getdoc(self.load())
+        return text.partition("\n")[0] if text else ""
+
+
+def find_plugins() -> tuple[FoundPlugin, ...]:
+    """All installed plugins, by name. None is imported by this."""
+    from importlib.metadata import entry_points  # slow to import, and most streams name no plugin
+
+    found = (
+        FoundPlugin(
+            name=entry_point.name,
+            distribution=entry_point.dist.name if entry_point.dist else "?",
+            version=entry_point.dist.version if entry_point.dist else "?",
+            origin=entry_point.value,
+            entry_point=entry_point,
+        )
+        for entry_point in entry_points(group=GROUP)
+    )
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution, plugin.origin)))
+
+
+@lru_cache(maxsize=1)
+def _found_along(path: tuple[str, ...]) -> tuple[FoundPlugin, ...]:  # noqa: ARG001 - the key of the cache
+    """What is installed along ``sys.path``: reading it takes milliseconds, too many per stream."""
+    return find_plugins()
+
+
+def _installed(name: str) -> FoundPlugin:
+    """The installed plugin of this name; what has just been installed is found by a second look."""
+    plugins = _found_along(tuple(sys.path))
+    if name not in (plugin.name for plugin in plugins):
+        _found_along.cache_clear()
+        plugins = _found_along(tuple(sys.path))
+    matching = [plugin for plugin in plugins if plugin.name == name]
+    if not matching:
+        names = tuple(plugin.name for plugin in plugins)
+        raise PluginError(
+            f"There is no plugin {name!r}{nearest(name, names)}",
+            hint=f"Installed are {', '.join(names)}; a file is named with its .py ending.",
+        )
+    if len({plugin.origin for plugin in matching}) > 1:
+        origins = " and ".join(f"{plugin.origin} of {plugin.distribution}" for plugin in matching)
+        raise PluginError(f"Two plugins are called {name!r}: {origins}", hint="Uninstall one of them.")
+    return matching[0]
