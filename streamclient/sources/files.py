@@ -1,0 +1,239 @@
+"""Audio as a person names it: a file, a named pipe, or ``-`` for standard input."""
+
+import os
+import select
+import stat
+from collections.abc import Callable, Iterator
+from io import FileIO
+from pathlib import Path
+
+import attrs
+from attrs import frozen
+
+from streamclient.audio import AudioClock, sniff_container
+from streamclient.errors import AudioRejected, OptionsError, StreamClientError
+from streamclient.sources.chunks import BLOCK_BYTES, cannot_read, checked_path
+from streamclient.sources.errors import SourceError
+from streamclient.sources.wav import WavFormat, is_wav, read_wav_format
+
+__all__ = ["STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
+
+STDIN = "-"
+SNIFF_BYTES = 12
+"""The longest signature of a container."""
+
+Readable = Callable[[int], bool]
+
+
+@frozen
+class RawFormat:
+    """The format of raw audio, which its bytes do not tell.
+
+    Args:
+        encoding: as in ``ListenOptions``.
+        sample_rate: samples per second, in Hz.
+        channels: interleaved channels.
+    """
+
+    encoding: str
+    sample_rate: int | None = None
+    channels: int | None = None
+
+    @property
+    def bytes_per_second(self) -> int | None:
+        """Bytes of one second, or ``None`` where only a decoder can tell."""
+        return AudioClock.of(self.encoding, self.sample_rate, self.channels).bytes_per_second
+
+
+@frozen(kw_only=True)
+class AudioSource:
+    """One stream of audio, and what is known of it before the first byte is sent; close it in the end.
+
+    Args:
+        name: what to call it in messages.
+        stem: what to call files made from it, without a suffix.
+        chunks: its bytes; read once, by one thread.
+        raw: the format to tell the service, or ``None`` for audio in a container, which says it itself.
+        container: the container's name, or ``None`` where there is none or it is not known.
+        wav: what its header says, for a WAV file of a kind the standard library knows.
+        path: a file that can be read again from its start, else ``None``.
+        duration: seconds of audio, or ``None``.
+        size: bytes of audio, or ``None``.
+        notice: a sentence the user should read, or ``None``.
+        close: gives the file back.
+    """
+
+    name: str
+    stem: str
+    chunks: Iterator[bytes]
+    raw: RawFormat | None = None
+    container: str | None = None
+    wav: WavFormat | None = None
+    path: Path | None = None
+    duration: float | None = None
+    size: int | None = None
+    notice: str | None = None
+    close: Callable[[], None] = lambda: None
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """How fast its bytes are spoken, or ``None`` where that is not known."""
+        if self.raw is not None:
+            return self.raw.bytes_per_second
+        if self.wav is not None:
+            return self.wav.bytes_per_second
+        return self.size / self.duration if self.size and self.duration else None
+
+
+def wait_readable(descriptor: int) -> bool:
+    """Wait until a read would not block; always ``True``."""
+    if os.name != "nt":  # Windows can only wait for sockets
+        select.select([descriptor], [], [])
+    return True
+
+
+def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable = wait_readable) -> AudioSource:
+    """Open a file, a named pipe or standard input (``-``).
+
+    Args:
+        spec: the path, or ``-``.
+        raw: the format of raw audio; ``None`` for audio in a container.
+        readable: is asked before each read of the descriptor it is given; waits until there is something to read,
+            or answers ``False`` to end the audio here.
+
+    Raises:
+        SourceError: it cannot be opened.
+        AudioRejected: it is empty, or a damaged WAV file.
+        OptionsError: ``raw`` is given for audio in a container.
+    """
+    if spec.startswith(("http://", "https://")):
+        raise SourceError(
+            f"{spec} is an address on the web, which is not supported yet",
+            hint="Download it first, or pipe it: curl -sL ADDRESS | streamclient transcribe -",
+        )
+    file = _open(spec)
+    try:
+        return _describe(spec, file, raw, readable)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open(spec: str) -> FileIO:
+    if spec == STDIN:
+        return _open_stdin()
+    path = checked_path(spec)
+    try:
+        return FileIO(path)
+    except OSError as error:
+        raise cannot_read(spec, error) from error
+
+
+def _open_stdin() -> FileIO:
+    """Standard input without Python's buffer: a thread inside that buffer's lock at exit aborts the process."""
+    try:
+        file = FileIO(0, closefd=False)
+    except OSError as error:
+        raise SourceError("Standard input is closed", hint="Name a file, or pipe audio in.") from error
+    if file.isatty():
+        raise SourceError(
+            "Standard input is the keyboard, not audio",
+            hint="Name a file, or pipe audio in: ffmpeg -i FILE -f wav - | streamclient transcribe -",
+        )
+    return file
+
+
+def _describe(spec: str, file: FileIO, raw: RawFormat | None, readable: Readable) -> AudioSource:
+    name = "standard input" if spec == STDIN else spec
+    status = os.fstat(file.fileno())
+    again = stat.S_ISREG(status.st_mode)
+    position = file.tell() if again else 0
+    start = _start(name, file, readable)
+    container = sniff_container(start)
+    if raw is not None and container is not None:
+        raise _not_raw(name, container)
+    source = AudioSource(
+        name=name,
+        stem="stdin" if spec == STDIN else Path(spec).stem,
+        chunks=_blocks(name, file, start, readable),
+        raw=raw,
+        container=container,
+        close=file.close,
+    )
+    if not again:
+        return source
+    size = status.st_size - position
+    source = attrs.evolve(source, size=size, path=None if spec == STDIN else Path(spec))
+    return _timed(source, file, position, start) if raw is None else _timed_raw(source, size)
+
+
+def _not_raw(name: str, container: str) -> OptionsError:
+    return OptionsError(
+        f"{name} is {container} audio, so an encoding must not be given: its bytes say it themselves",
+        hint="Leave out --encoding, --sample-rate and --channels.",
+    )
+
+
+def _start(name: str, file: FileIO, readable: Readable) -> bytes:
+    """The first bytes, as few as name a container; none where ``readable`` ended the audio."""
+    start = b""
+    while len(start) < SNIFF_BYTES:
+        if not readable(file.fileno()):
+            return start
+        block = _read(name, file)
+        if block == b"":
+            break
+        start += block or b""
+    if not start:
+        raise AudioRejected(f"{name} is empty", hint="Check the program that wrote it.")
+    return start
+
+
+def _read(name: str, file: FileIO) -> bytes | None:
+    """What is there, ``None`` where a non-blocking descriptor has nothing yet."""
+    try:
+        return file.read(BLOCK_BYTES)
+    except OSError as error:
+        raise cannot_read(name, error) from error
+
+
+def _blocks(name: str, file: FileIO, start: bytes, readable: Readable) -> Iterator[bytes]:
+    if start:
+        yield start
+    while readable(file.fileno()):
+        block = _read(name, file)
+        if block == b"":
+            return
+        if block:
+            yield block
+
+
+def _timed(source: AudioSource, file: FileIO, position: int, start: bytes) -> AudioSource:
+    """Look into the header of a WAV file, and put the file back to where it stood."""
+    if position or not is_wav(start):
+        return source
+    here = file.tell()
+    try:
+        file.seek(0)
+        wav = read_wav_format(file, source.size or 0)
+    except StreamClientError as error:
+        raise AudioRejected(f"{source.name} cannot be transcribed: {error.message}", hint=error.hint) from error
+    finally:
+        file.seek(here)
+    if wav is None:
+        return source
+    return attrs.evolve(source, wav=wav, duration=wav.duration, notice=_cut_short(source.name, wav))
+
+
+def _cut_short(name: str, wav: WavFormat) -> str | None:
+    if not wav.missing:
+        return None
+    return (
+        f"{name} is cut short: {wav.missing:.1f} s of the {wav.missing + wav.duration:.1f} s its header declares "
+        "are missing; transcribing what is there"
+    )
+
+
+def _timed_raw(source: AudioSource, size: int) -> AudioSource:
+    speed = source.bytes_per_second
+    return attrs.evolve(source, duration=size / speed) if speed else source
