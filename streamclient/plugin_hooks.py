@@ -32,18 +32,20 @@ Report = Callable[[str, BaseException], None]
 """Takes the name of a hook and what it raised."""
 
 
-def _is_final(result: Results | TurnInfo) -> bool:
+def _always(event: object, plugin: str) -> bool:  # noqa: ARG001 - the others look at them
+    return True
+
+
+def _is_final(result: Results | TurnInfo, plugin: str) -> bool:  # noqa: ARG001
     return result.event == "EndOfTurn" if isinstance(result, TurnInfo) else result.is_final
 
 
-def _is_interim(result: Results | TurnInfo) -> bool:
-    if isinstance(result, TurnInfo):
-        return result.event != "EndOfTurn" and bool(result.transcript)
-    return not result.is_final
+def _is_interim(result: Results | TurnInfo, plugin: str) -> bool:
+    return bool(result.transcript or isinstance(result, Results)) and not _is_final(result, plugin)
 
 
-def _always(event: object) -> bool:  # noqa: ARG001 - the others look at it
-    return True
+def _is_of_another(event: PluginFailed, plugin: str) -> bool:
+    return event.plugin != plugin
 
 
 @frozen
@@ -54,13 +56,13 @@ class Route:
         hook: its name.
         events: types of event.
         arguments: makes the hook's arguments from an event.
-        applies: whether the hook is for this event of the type.
+        applies: whether the hook of the plugin of this name is for this event of the type.
     """
 
     hook: str
     events: tuple[type, ...]
     arguments: Callable[[Any], dict[str, object]]
-    applies: Callable[[Any], bool] = _always
+    applies: Callable[[Any, str], bool] = _always
 
 
 ROUTES = (
@@ -76,6 +78,7 @@ ROUTES = (
         "on_plugin_error",
         (PluginFailed,),
         lambda event: {"plugin": event.plugin, "hook": event.hook, "error": event.error},
+        _is_of_another,
     ),
     Route("on_close", (Closed,), lambda event: {"transcript": event.transcript}),
 )
@@ -110,9 +113,7 @@ class LoadedPlugin:
 
     def wants(self, event: Event) -> bool:
         """Whether any of its hooks is for this event. A plugin is not told of its own errors."""
-        if isinstance(event, PluginFailed) and event.plugin == self.name:
-            return False
-        return any(route.applies(event) for route, _ in self._routes.get(type(event), ()))
+        return any(route.applies(event, self.name) for route, _ in self._routes.get(type(event), ()))
 
     def notify(self, stream: StreamView, event: Event, report: Report) -> None:
         """Call its hooks for the event, in order. Called by the plugin's own thread.
@@ -122,10 +123,8 @@ class LoadedPlugin:
             event: what happened.
             report: is given the name of a hook and what it raised, of any kind; the next hook is still called.
         """
-        if not self.wants(event):
-            return
-        for route, call in self._routes[type(event)]:
-            if route.applies(event):
+        for route, call in self._routes.get(type(event), ()):
+            if route.applies(event, self.name):
                 try:
                     call(stream=stream, **route.arguments(event))
                 except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the lane

@@ -181,6 +181,8 @@ _file_numbers = itertools.count(1)
 
 def _make_from_file(name: str, path: Path, options: Mapping[str, object]) -> object:
     """Run the file as a module of its own, new for every stream, and find the plugin in it."""
+    if not path.is_file():
+        raise PluginError(f"There is no plugin file {path}")
     spec = spec_from_file_location(f"streamclient_plugin_file_{next(_file_numbers)}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -193,10 +195,6 @@ def _make_from_file(name: str, path: Path, options: Mapping[str, object]) -> obj
         return _make(name, _plugin_in(path, module), options)
     except PluginError:
         raise
-    except FileNotFoundError as error:
-        if error.filename != str(path):
-            raise PluginError(f"Plugin file {path} cannot be loaded: {_where(error, path)}") from error
-        raise PluginError(f"There is no plugin file {path}") from error
     except (Exception, SystemExit) as error:
         raise PluginError(f"Plugin file {path} cannot be loaded: {_where(error, path)}") from error
     finally:
@@ -204,7 +202,11 @@ def _make_from_file(name: str, path: Path, options: Mapping[str, object]) -> obj
 
 
 def _where(error: BaseException, path: Path) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path.absolute())
+    ]
     return (f"line {lines[-1]}: " if lines else "") + f"{type(error).__name__}: {error}"
 
 
