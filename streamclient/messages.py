@@ -307,6 +307,26 @@ class TurnInfo:
     request_id: str | None = None
     raw: Raw = _raw()
 
+    @property
+    def is_final(self) -> bool:
+        """Whether no later message will change this turn."""
+        return self.event == "EndOfTurn"
+
+    @property
+    def start(self) -> float:
+        """Where the turn's audio begins, in seconds."""
+        return self.audio_window_start
+
+    @property
+    def end(self) -> float:
+        """Where the turn's audio ends so far, in seconds."""
+        return self.audio_window_end
+
+    @property
+    def channel(self) -> int:
+        """Always 0: v2 hears one channel."""
+        return 0
+
 
 @frozen
 class ServerWarning:
@@ -422,7 +442,7 @@ def _words(value: Any) -> tuple[Word, ...]:
     for raw in value or ():
         try:
             words.append(_word(raw))
-        except (TypeError, ValueError, KeyError, OverflowError, AttributeError):  # noqa: PERF203 - one bad word
+        except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
             continue
     return tuple(words)
 

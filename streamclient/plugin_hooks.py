@@ -37,11 +37,12 @@ def _always(event: object, plugin: str) -> bool:  # noqa: ARG001 - the others lo
 
 
 def _is_final(result: Results | TurnInfo, plugin: str) -> bool:  # noqa: ARG001
-    return result.event == "EndOfTurn" if isinstance(result, TurnInfo) else result.is_final
+    return result.is_final
 
 
-def _is_interim(result: Results | TurnInfo, plugin: str) -> bool:
-    return bool(result.transcript or isinstance(result, Results)) and not _is_final(result, plugin)
+def _is_interim(result: Results | TurnInfo, plugin: str) -> bool:  # noqa: ARG001
+    """A turn has events without any text yet, which say nothing that an interim could."""
+    return not result.is_final and (isinstance(result, Results) or bool(result.transcript))
 
 
 def _is_of_another(event: PluginFailed, plugin: str) -> bool:

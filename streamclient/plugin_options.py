@@ -168,9 +168,7 @@ def _options_of_arguments(factory: Callable[..., object]) -> tuple[PluginOption,
     annotated = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
     hints = get_type_hints(annotated) if isinstance(annotated, types.FunctionType) else {}
     return tuple(
-        _option(
-            name, hints.get(name, Any), REQUIRED if parameter.default is parameter.empty else parameter.default
-        )
+        _option(name, hints.get(name, Any), REQUIRED if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(factory).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     )
@@ -286,6 +284,6 @@ def _read_first(hints: tuple[Any, ...], value: object) -> object:
     for hint in sorted(hints, key=lambda hint: hint is not types.NoneType):
         try:
             return _read(hint, value)
-        except (ValueError, TypeError):  # noqa: PERF203 - each type of the union has its try
+        except (ValueError, TypeError):
             continue
     raise ValueError(value)

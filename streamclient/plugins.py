@@ -173,7 +173,7 @@ def _make(name: str, target: object, options: Mapping[str, object]) -> object:
 
 
 def _describe(error: BaseException) -> str:
-    return str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError | OSError) and str(error) else f"{type(error).__name__}: {error}"
 
 
 _file_numbers = itertools.count(1)
@@ -203,9 +203,7 @@ def _make_from_file(name: str, path: Path, options: Mapping[str, object]) -> obj
 
 def _where(error: BaseException, path: Path) -> str:
     lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(path.absolute())
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path.absolute())
     ]
     return (f"line {lines[-1]}: " if lines else "") + f"{type(error).__name__}: {error}"
 
@@ -218,9 +216,7 @@ def _plugin_in(path: Path, module: ModuleType) -> object:
     classes = [value for value in own if value.__module__ == module.__name__ and hooks_of(value)]
     if len(classes) > 1:
         names = ", ".join(one.__name__ for one in classes)
-        raise PluginError(
-            f"Plugin file {path} has several classes with hooks ({names})", hint="Keep one per file."
-        )
+        raise PluginError(f"Plugin file {path} has several classes with hooks ({names})", hint="Keep one per file.")
     return classes[0] if classes else module
 
 

@@ -1,0 +1,127 @@
+"""The plugin ``log``: one line of standard logging for each utterance or final, and for what happens to the stream."""
+
+import logging
+from typing import Any, Literal
+
+from attrs import Attribute, define, field
+
+from streamclient import Results, StreamClientError, StreamView, Transcript, TurnInfo, Utterance, hookimpl
+
+__all__ = ["Log"]
+
+SAMPLE: dict[str, Any] = {
+    "stream_id": "",
+    "request_id": "",
+    "index": 0,
+    "start": 0.0,
+    "end": 0.0,
+    "text": "",
+    "channel": 0,
+    "speaker": "",
+    "confidence": 0.0,
+}
+"""What a format can use, with values of the right types."""
+
+
+def _check_format(_instance: object, _attribute: "Attribute[str]", template: str) -> None:
+    try:
+        template.format(**SAMPLE)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        fields = ", ".join(f"{{{name}}}" for name in SAMPLE)
+        raise ValueError(f"format={template!r} cannot be filled in ({error!r}); its fields are {fields}") from error
+
+
+@define(eq=False, kw_only=True)
+class Log:
+    """Log each utterance or final, and what happens to the stream."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = field(
+        default="INFO", metadata={"help": "Level of the lines of transcript."}
+    )
+    logger: str = field(default="streamclient.transcript", metadata={"help": "Name of the logger."})
+    per: Literal["utterance", "final"] = field(default="utterance", metadata={"help": "What makes a line."})
+    format: str = field(
+        default="{text}",
+        validator=_check_format,
+        metadata={"help": f"A line; its fields are {', '.join(f'{{{name}}}' for name in SAMPLE)}."},
+    )
+    _log: logging.Logger = field(init=False, repr=False)
+    _finals: int = field(default=0, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._log = logging.getLogger(self.logger)
+
+    @hookimpl
+    def on_open(self, stream: StreamView) -> None:
+        """Tell the request id, which the service's support asks for."""
+        self._finals = 0
+        self._log.info("Stream %s is open, request id %s", stream.id, stream.request_id)
+
+    @hookimpl
+    def on_utterance(self, stream: StreamView, utterance: Utterance) -> None:
+        """Log an utterance."""
+        if self.per == "utterance":
+            self._line(
+                stream,
+                index=utterance.index,
+                start=utterance.start,
+                end=utterance.end,
+                text=utterance.text,
+                channel=utterance.channel,
+                speaker=utterance.speaker,
+                confidence=utterance.confidence,
+            )
+
+    @hookimpl
+    def on_final(self, stream: StreamView, result: Results | TurnInfo) -> None:
+        """Log a final, unless it is silence."""
+        if self.per == "final" and result.transcript:
+            self._line(
+                stream,
+                index=self._finals,
+                start=result.start,
+                end=result.end,
+                text=result.transcript,
+                channel=result.channel,
+                speaker=result.words[0].speaker if result.words else None,
+                confidence=result.confidence if isinstance(result, Results) else result.end_of_turn_confidence,
+            )
+            self._finals += 1
+
+    @hookimpl
+    def on_disconnect(self, stream: StreamView, error: StreamClientError, retry_in: float) -> None:
+        """Warn of an outage."""
+        self._log.warning("Stream %s lost its connection, next attempt in %.1f s: %s", stream.id, retry_in, error)
+
+    @hookimpl
+    def on_reconnect(self, stream: StreamView, outage: float) -> None:
+        """Tell the end of an outage."""
+        self._log.info("Stream %s is connected again after %.1f s", stream.id, outage)
+
+    @hookimpl
+    def on_error(self, stream: StreamView, error: StreamClientError) -> None:
+        """Log why the stream failed."""
+        self._log.error("Stream %s failed: %s", stream.id, error)
+
+    @hookimpl
+    def on_plugin_error(self, stream: StreamView, plugin: str, hook: str, error: BaseException) -> None:
+        """Log what another plugin raised."""
+        self._log.error("Stream %s: plugin %s failed in %s: %r", stream.id, plugin, hook, error)
+
+    @hookimpl
+    def on_close(self, stream: StreamView, transcript: Transcript) -> None:
+        """Tell the end, and warn where the transcript is not complete."""
+        level, extent = (logging.INFO, "complete") if transcript.complete else (logging.WARNING, "incomplete")
+        self._log.log(
+            level,
+            "Stream %s is closed: %d utterances, %.1f s of audio, %s",
+            stream.id,
+            len(transcript.utterances),
+            transcript.duration,
+            extent,
+        )
+
+    def _line(self, stream: StreamView, *, speaker: int | None, **fields: Any) -> None:
+        names = {"stream_id": stream.id, "request_id": stream.request_id or "-"}
+        shown = "-" if speaker is None else str(speaker)
+        self._log.log(getattr(logging, self.level), "%s", self.format.format(**fields, **names, speaker=shown))
