@@ -1,0 +1,152 @@
+"""One connection's threads: frames from the socket into the protocol, its answers out.
+
+========================  ==========================================================================
+thread                    owns alone
+========================  ==========================================================================
+handler (websockets')     the :class:`ListenProtocol` and its recognisers, every send, the close
+reader (one of ours)      receiving: it moves frames to the backlog, so that pings are answered and a
+                          fast upload is taken in while the handler recognises
+========================  ==========================================================================
+
+The backlog between them is bounded in bytes. When it is full the reader stops receiving, and TCP slows the client
+down; nothing is dropped. The reader ends when the connection does, which the handler brings about.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import attrs
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection
+
+from streamclient.server.protocol import Close, ListenProtocol, Output
+
+__all__ = ["Backlog", "serve_connection"]
+
+log = logging.getLogger("streamclient.server")
+
+MAX_BACKLOG = 32 << 20
+"""Bytes of received frames that may wait for recognition: 17 minutes of 16 kHz ``linear16``."""
+FRAME_OVERHEAD = 128
+"""Bytes a waiting frame costs besides its content, so that a flood of tiny frames is bounded too."""
+
+
+@attrs.frozen
+class Frame:
+    """A received frame: text or binary, and when it came."""
+
+    data: str | bytes
+    at: float
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory."""
+        return len(self.data) + FRAME_OVERHEAD
+
+
+class Backlog:
+    """Frames on their way from the reader to the handler, bounded in bytes; then the end of the connection."""
+
+    def __init__(self, limit: int = MAX_BACKLOG) -> None:
+        self.limit = limit
+        self.frames: deque[Frame] = deque()
+        self.size = 0
+        self.ended = False
+        self.ignoring = False
+        self.changed = threading.Condition()
+
+    def put(self, frame: Frame) -> None:
+        """Add a frame; wait while there is no room, unless frames are ignored."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.size < self.limit or self.ignoring)
+            if self.ignoring:
+                return
+            self.frames.append(frame)
+            self.size += frame.cost
+            self.changed.notify_all()
+
+    def get(self, timeout: float) -> Frame | None:
+        """Take the next frame; ``None`` if there is none within ``timeout`` seconds, or the end was reached."""
+        with self.changed:
+            self.changed.wait_for(lambda: bool(self.frames) or self.ended, max(timeout, 0))
+            if not self.frames:
+                return None
+            frame = self.frames.popleft()
+            self.size -= frame.cost
+            self.changed.notify_all()
+            return frame
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def ignore(self) -> None:
+        """Forget what is there and what still comes."""
+        with self.changed:
+            self.ignoring = True
+            self.frames.clear()
+            self.changed.notify_all()
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is there and nothing will come."""
+        with self.changed:
+            return self.ended and not self.frames
+
+
+def serve_connection(connection: ServerConnection, protocol: ListenProtocol) -> None:
+    """Serve one stream to its end; returns when the connection is over and the reader has ended."""
+    backlog = Backlog()
+    read = threading.Event()
+    threading.Thread(
+        target=_read,
+        args=(connection, backlog, read),
+        name=f"streamclient-server-{protocol.request_id[:8]}",
+        daemon=True,
+    ).start()
+    try:
+        _serve(connection, protocol, backlog)
+    except ConnectionClosed:
+        log.debug("%s: the client has gone", protocol.request_id)
+    finally:
+        protocol.abandon()
+        backlog.ignore()
+        connection.close()
+        read.wait()
+
+
+def _read(connection: ServerConnection, backlog: Backlog, read: threading.Event) -> None:
+    try:
+        while True:
+            backlog.put(Frame(connection.recv(), time.monotonic()))
+    except ConnectionClosed:
+        pass  # the end of every connection
+    finally:
+        backlog.end()
+        read.set()
+
+
+def _serve(connection: ServerConnection, protocol: ListenProtocol, backlog: Backlog) -> None:
+    while not protocol.closed and not backlog.is_over:
+        frame = backlog.get(protocol.deadline - time.monotonic())
+        for output in _receive(protocol, frame) if frame else protocol.tick(time.monotonic()):
+            _send(connection, output)
+
+
+def _receive(protocol: ListenProtocol, frame: Frame) -> Iterator[Output]:
+    if isinstance(frame.data, str):
+        return protocol.receive_text(frame.data, frame.at)
+    return protocol.receive_audio(frame.data, frame.at)
+
+
+def _send(connection: ServerConnection, output: Output) -> None:
+    if isinstance(output, Close):
+        connection.close(output.code, output.reason)
+    else:
+        connection.send(json.dumps(output))

@@ -1,0 +1,266 @@
+"""US English by pocketsphinx, whose wheel carries its model: works anywhere, far from Deepgram's accuracy.
+
+What makes it usable live is the cepstral mean: batch decoding normalises an utterance with its own mean, a live
+decoder starts with one that fits nobody. So the first second of each utterance is held back, its mean estimated on
+a small decoder in batch mode, mixed with the running mean of the stream, and set before live decoding begins.
+"""
+
+import contextlib
+import itertools
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from pocketsphinx import Decoder, Vad
+
+from streamclient.server.engines.base import SAMPLE_RATE, Engine, Model, Recogniser, Samples, Word
+
+__all__ = ["PocketsphinxEngine"]
+
+HELD_BACK = SAMPLE_RATE
+"""Samples at the beginning of an utterance that its mean is estimated from."""
+RUNNING_WEIGHT = 0.3
+"""Share of the stream's running mean in the mean an utterance starts with."""
+BLOCK = SAMPLE_RATE // 10
+"""Samples decoded at a time."""
+FRAMES_PER_SECOND = 100
+KNOBS = {"fwdflat": False, "bestpath": True, "maxhmmpf": 5000, "wip": 0.2, "pip": 0.8}
+"""No second pass (time at the end of each utterance for little accuracy), and a beam that costs no accuracy."""
+INTERIM_CONFIDENCE = 0.5
+"""Probabilities mean something only after the last pass."""
+Mean = tuple[float, ...]
+
+
+class PocketsphinxEngine(Engine):
+    """Recognises US English.
+
+    Args:
+        decoders: how many utterances are recognised at a time; the audio of others waits. Each costs some tens of
+            megabytes and half a second to make. Default: the number of processors.
+    """
+
+    name = "pocketsphinx"
+
+    def __init__(self, decoders: int | None = None) -> None:
+        self.pool = DecoderPool(decoders or os.cpu_count() or 1)
+
+    @property
+    def model(self) -> Model:
+        """The model of pocketsphinx's wheel."""
+        return Model(name="en-us", version=version("pocketsphinx"), arch="pocketsphinx")
+
+    def understands(self, language: str) -> bool:
+        """Only English, or whatever may turn out to be English."""
+        return language.lower().partition("-")[0] in ("en", "multi")
+
+    def recogniser(self, language: str) -> Recogniser:  # noqa: ARG002 - there is one language
+        """Make the recogniser of a channel."""
+        return PocketsphinxRecogniser(self.pool)
+
+
+class PocketsphinxRecogniser(Recogniser):
+    """One channel: voice activity, the running mean, and the decoder of the open utterance."""
+
+    def __init__(self, pool: "DecoderPool") -> None:
+        self.pool = pool
+        self.voice = VoiceActivity()
+        self.decoder: Decoder | None = None  # leased while an utterance is decoded
+        self.waiting: list[Samples] = []  # not decoded yet
+        self.start = 0.0
+        self.mean: Mean | None = None  # of the utterances so far
+
+    def is_speech(self, frame: Samples) -> bool:
+        """Ask the voice activity detector."""
+        return self.voice.is_speech(frame)
+
+    def begin(self, start: float) -> None:
+        """Open an utterance."""
+        self.start = start
+
+    def feed(self, samples: Samples) -> None:
+        """Hold back the first second, then decode as soon as a decoder is free."""
+        self.waiting.append(samples)
+        waiting = sum(map(len, self.waiting))
+        if self.decoder is None and waiting >= HELD_BACK:
+            self._start_decoding(self.pool.lease())
+        elif self.decoder and waiting >= BLOCK:
+            self._decode()
+
+    def words(self) -> list[Word]:
+        """Return what the decoder has so far."""
+        if self.decoder is None:
+            return []
+        return [self._word(*segment[:3], INTERIM_CONFIDENCE) for segment in _segments(self.decoder)]
+
+    def finish(self) -> list[Word]:
+        """Decode what waits, and read the words."""
+        try:
+            with self._some_decoder() as decoder:
+                self._decode()
+                decoder.end_utt()
+                self.mean = _read_mean(decoder)
+                return [self._word(*segment) for segment in _segments(decoder)]
+        finally:
+            self.waiting = []
+
+    def close(self) -> None:
+        """Give the decoder back."""
+        decoder, self.decoder, self.waiting = self.decoder, None, []
+        if decoder:
+            decoder.end_utt()
+            self.pool.give_back(decoder)
+
+    @contextlib.contextmanager
+    def _some_decoder(self) -> Iterator[Decoder]:
+        """The leased decoder, or for an utterance that is short or got none, the pool's spare one."""
+        if self.decoder is None:
+            with self.pool.spare() as decoder:
+                self._start_decoding(decoder)
+                yield decoder
+                self.decoder = None
+            return
+        decoder = self.decoder
+        yield decoder
+        self.decoder = None
+        self.pool.give_back(decoder)
+
+    def _start_decoding(self, decoder: Decoder | None) -> None:
+        if decoder is None:
+            return
+        self.decoder = decoder
+        decoder.start_utt()
+        own = self.pool.estimate(np.concatenate(self.waiting)[:HELD_BACK])
+        decoder.set_cmn(",".join(map(str, _mixed(own, self.mean))))
+        self._decode()
+
+    def _decode(self) -> None:
+        assert self.decoder
+        if self.waiting:
+            self.decoder.process_raw(np.concatenate(self.waiting).tobytes())
+            self.waiting = []
+
+    def _word(self, text: str, first: int, last: int, confidence: float) -> Word:
+        start = self.start + first / FRAMES_PER_SECOND
+        return Word(text, start, self.start + (last + 1) / FRAMES_PER_SECOND, confidence)
+
+
+class DecoderPool:
+    """Decoders with the full model: made when first needed, up to a limit, and one spare.
+
+    The spare one is used for a whole utterance at a time and never across calls: a thread that waits for it holds
+    nothing another thread waits for, except decoders that are never waited for.
+
+    Args:
+        limit: how many are leased at a time.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._free: list[Decoder] = []
+        self._leased = 0
+        self._spare_lock = threading.Lock()
+        self._spare: Decoder | None = None
+        self._estimator_lock = threading.Lock()
+        self._estimator: Decoder | None = None
+
+    def lease(self) -> Decoder | None:
+        """Take a decoder, between utterances; ``None`` if all are busy."""
+        with self._lock:
+            if self._leased >= self.limit:
+                return None
+            self._leased += 1
+            decoder = self._free.pop() if self._free else None
+        return decoder or _make_decoder()
+
+    def give_back(self, decoder: Decoder) -> None:
+        """Return a leased decoder, between utterances."""
+        with self._lock:
+            self._leased -= 1
+            self._free.append(decoder)
+
+    @contextlib.contextmanager
+    def spare(self) -> Iterator[Decoder]:
+        """Use the spare decoder for one utterance, beginning to end."""
+        with self._spare_lock:
+            self._spare = self._spare or _make_decoder()
+            yield self._spare
+
+    def estimate(self, samples: Samples) -> Mean:
+        """Estimate the cepstral mean of some audio."""
+        with self._estimator_lock:
+            self._estimator = self._estimator or _make_estimator()
+            self._estimator.start_utt()
+            self._estimator.process_raw(samples.tobytes(), full_utt=True)
+            self._estimator.end_utt()
+            return _read_mean(self._estimator)
+
+
+class VoiceActivity:
+    """Speech or not, by pocketsphinx's detector and a floor of energy below which nothing is speech.
+
+    The floor falls at once to the energy of the quietest audio, and rises slowly, so that it follows the background
+    noise and not the speaker.
+    """
+
+    RISE = 1.7 / 50
+    """Decibels the floor rises per 20 ms."""
+    MARGIN = 6.0
+    """Decibels speech has to be above the floor."""
+    LOWEST = 20.0
+    """Decibels over one unit of 16 bits below which everything is silence."""
+
+    def __init__(self) -> None:
+        self.vad = Vad(Vad.MEDIUM_STRICT, SAMPLE_RATE, 0.02)
+        self.floor = 90.0
+
+    def is_speech(self, frame: Samples) -> bool:
+        """Decide on 20 ms."""
+        level = 10 * float(np.log10(np.mean(np.square(frame, dtype=np.float32)) + 1e-3))
+        self.floor = min(self.floor + self.RISE, max(level, self.LOWEST))
+        is_voice: bool = self.vad.is_speech(frame.tobytes())
+        return is_voice and level > self.floor + self.MARGIN
+
+
+def _segments(decoder: Decoder) -> list[tuple[str, int, int, float]]:
+    """Words with their first and last frame and probability, read at once: they dangle when the decoder moves on."""
+    if decoder.hyp() is None:
+        return []
+    return [
+        (
+            segment.word.partition("(")[0],
+            segment.start_frame,
+            segment.end_frame,
+            min(max(float(segment.prob), 0.0), 1.0),
+        )
+        for segment in decoder.seg()
+        if not segment.word.startswith(("<", "["))
+    ]
+
+
+def _mixed(own: Mean, running: Mean | None) -> Mean:
+    if running is None:
+        return own
+    return tuple(
+        (1 - RUNNING_WEIGHT) * a + RUNNING_WEIGHT * b for a, b in itertools.zip_longest(own, running, fillvalue=0)
+    )
+
+
+def _read_mean(decoder: Decoder) -> Mean:
+    return tuple(float(value) for value in decoder.get_cmn(True).split(","))
+
+
+def _make_decoder() -> Decoder:
+    return Decoder(samprate=float(SAMPLE_RATE), loglevel="FATAL", **KNOBS)
+
+
+def _make_estimator() -> Decoder:
+    """A decoder that knows one word: small, quick to make, and always in batch mode."""
+    with tempfile.TemporaryDirectory() as directory:
+        dictionary = Path(directory) / "one.dict"
+        dictionary.write_text("a AH\n", encoding="ascii")
+        return Decoder(lm=None, dict=str(dictionary), keyphrase="a", samprate=float(SAMPLE_RATE), loglevel="FATAL")

@@ -1,0 +1,266 @@
+"""One connection to ``/v1/listen``, without sockets, threads or clocks: the twin of the client's protocol.
+
+What arrives goes in with the time it arrived at, what is to be sent comes out: dictionaries for text frames and at
+last one :class:`Close`. Everything is decided here; the threads around it only carry.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import attrs
+
+from streamclient.server.audio import AudioDecoder, Undecodable, raw_format
+from streamclient.server.channel import Channel
+from streamclient.server.engines.base import SAMPLE_RATE, Engine, Samples
+from streamclient.server.query import ListenRequest
+from streamclient.server.results import Message, Messages
+
+__all__ = ["Close", "ListenProtocol", "Output", "Timeouts"]
+
+log = logging.getLogger("streamclient.server")
+
+SLICE = SAMPLE_RATE // 4
+"""Samples recognised at a time, so that results of a large frame leave while the rest of it is worked on."""
+NO_INPUT = (
+    "Deepgram did not receive audio data or a text message within the timeout window. See https://dpgr.am/net0001"
+)
+NO_OUTPUT = "Deepgram did not provide a response message within the timeout window. See https://dpgr.am/net0000"
+UNDECODABLE = "DATA-0000"
+
+
+@attrs.frozen
+class Timeouts:
+    """How long the server waits, in seconds; the defaults are those of the service.
+
+    Attributes:
+        inactivity: without any message from the client, until it is closed with NET-0001.
+        no_response: without anything to tell a client that sends no audio, until it is closed with NET-0000.
+        container_end: for ``CloseStream`` after the declared end of a WAV stream, until the server ends it itself.
+    """
+
+    inactivity: float = 10.0
+    no_response: float = 30.0
+    container_end: float = 1.0
+
+
+@attrs.frozen
+class Close:
+    """Close the connection with this code and reason; nothing follows."""
+
+    code: int = 1000
+    reason: str = ""
+
+
+Output = Message | Close
+
+
+class ListenProtocol:
+    """What the server knows and decides about one connection.
+
+    ``receive_*`` and ``tick`` are generators: take all they give. After :class:`Close` came out they give nothing.
+
+    Args:
+        request: what the client asked for.
+        engine: recognises.
+        request_id: names the connection.
+        now: the time of any steady clock, in seconds; the other methods want the same clock.
+        timeouts: how long to wait for what.
+
+    Attributes:
+        closed: the :class:`Close` that came out, if it did.
+    """
+
+    def __init__(
+        self, request: ListenRequest, engine: Engine, request_id: str, now: float, timeouts: Timeouts | None = None
+    ) -> None:
+        self.request = request
+        self.engine = engine
+        self.request_id = request_id
+        self.timeouts = timeouts or Timeouts()
+        self.created = datetime.now(timezone.utc)
+        self.decoder = AudioDecoder(_raw(request), separate=request.multichannel)
+        self.sha256 = hashlib.sha256()
+        self.channels: list[Channel] = []
+        self.messages = self._messages(1)
+        self.opened = self.last_received = now
+        self.container_ended: float | None = None
+        self.has_spoken = False  # any message went out
+        self.closed: Close | None = None
+
+    # What comes in.
+
+    def receive_audio(self, data: bytes, now: float) -> Iterator[Output]:
+        """Take a binary frame; an empty one ends the stream (deprecated, but honoured)."""
+        if self.closed:
+            return
+        self.last_received = now
+        if not data:
+            yield from self._end()
+            return
+        self.sha256.update(data)
+        try:
+            decoded = self.decoder.feed(data)
+        except Undecodable as error:
+            log.warning("%s: cannot decode: %s", self.request_id, error)
+            yield self._close(1008, UNDECODABLE)
+            return
+        yield from self._recognise(decoded)
+        if self.decoder.ended and self.container_ended is None:
+            self.container_ended = now
+
+    def receive_text(self, text: str, now: float) -> Iterator[Output]:
+        """Take a text frame: a control message, or something to complain about."""
+        if self.closed:
+            return
+        self.last_received = now
+        try:
+            control = _parse(text)
+            answers = self._controls()[control["type"]](control)
+        except SchemaError as error:
+            yield self._say(self.messages.schema_error(str(error), text))
+            return
+        yield from answers
+
+    def tick(self, now: float) -> Iterator[Output]:
+        """Do what is due at this time; call it when :attr:`deadline` has come and nothing was received."""
+        if self.closed or now < self.deadline:
+            return
+        if self.container_ended is not None and now >= self.container_ended + self.timeouts.container_end:
+            yield from self._end()
+        elif now >= self.last_received + self.timeouts.inactivity:
+            yield self._close(1011, NO_INPUT)
+        else:
+            yield self._close(1011, NO_OUTPUT)
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`tick` has something to do, provided nothing is received before."""
+        deadlines = [self.last_received + self.timeouts.inactivity]
+        if not self.has_spoken:
+            deadlines.append(self.opened + self.timeouts.no_response)
+        if self.container_ended is not None:
+            deadlines.append(self.container_ended + self.timeouts.container_end)
+        return min(deadlines)
+
+    def abandon(self) -> None:
+        """Give back what recognition holds; to be called at the end, however it came."""
+        for channel in self.channels:
+            channel.close()
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio decoded so far."""
+        return self.decoder.duration
+
+    # Control messages.
+
+    def _controls(self) -> dict[str, Any]:
+        return {
+            "KeepAlive": self._keep_alive,
+            "Finalize": self._finalize,
+            "CloseStream": self._close_stream,
+            "Configure": self._configure,
+        }
+
+    def _keep_alive(self, _: Message) -> Iterator[Output]:
+        return iter(())
+
+    def _finalize(self, control: Message) -> Iterator[Output]:
+        wanted = control.get("channel")
+        known = range(max(len(self.channels), 1))
+        if wanted is not None and (type(wanted) is not int or wanted not in known):
+            raise SchemaError(f"`channel` of Finalize must be one of {list(known)}")
+        return self._flush(wanted)
+
+    def _flush(self, wanted: int | None) -> Iterator[Output]:
+        for index, channel in enumerate(self.channels):
+            if wanted in (None, index):
+                for event in channel.finalize():
+                    yield self._say(self.messages.event(event, index))
+
+    def _close_stream(self, _: Message) -> Iterator[Output]:
+        return self._end()
+
+    def _configure(self, control: Message) -> Iterator[Output]:
+        unknown = control.keys() - {"type", "features", "keyterms"}
+        if unknown:
+            raise SchemaError(f"unknown field of Configure: {', '.join(sorted(unknown))}")
+        keyterms, features = control.get("keyterms"), control.get("features") or {}
+        if not isinstance(features, dict) or not all(isinstance(value, bool) for value in features.values()):
+            raise SchemaError("`features` of Configure must map names to booleans")
+        if keyterms is not None and not _are_strings(keyterms):
+            raise SchemaError("`keyterms` of Configure must be a list of strings")
+        return iter([self._say(self.messages.configured(keyterms))])
+
+    # Recognition, and the end.
+
+    def _recognise(self, decoded: list[Samples]) -> Iterator[Output]:
+        self._open_channels()
+        for begin in range(0, max(map(len, decoded), default=0), SLICE):
+            for index, (channel, samples) in enumerate(zip(self.channels, decoded, strict=True)):
+                for event in channel.feed(samples[begin : begin + SLICE]):
+                    yield self._say(self.messages.event(event, index))
+
+    def _open_channels(self) -> None:
+        """Once the format is known."""
+        if self.channels or not self.decoder.channels:
+            return
+        self.messages = self._messages(self.decoder.channels)
+        for _ in range(self.decoder.channels):
+            self.channels.append(Channel(self.engine.recogniser(self.request.language), self.request.channel))
+
+    def _end(self) -> Iterator[Output]:
+        """Recognise what is left, sum up, close."""
+        yield from self._recognise(self.decoder.finish())
+        for index, channel in enumerate(self.channels):
+            for event in channel.finish(self.duration):
+                yield self._say(self.messages.event(event, index))
+        yield self._say(self._metadata())
+        yield self._close(1000)
+
+    def _metadata(self) -> Message:
+        created = self.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self.messages.metadata(sha256=self.sha256.hexdigest(), created=created, duration=self.duration)
+
+    def _messages(self, channels: int) -> Messages:
+        request = self.request
+        return Messages(self.request_id, self.engine.model, channels, request.punctuate, request.extra)
+
+    def _say(self, message: Message) -> Message:
+        self.has_spoken = True
+        return message
+
+    def _close(self, code: int, reason: str = "") -> Close:
+        self.closed = Close(code, reason)
+        return self.closed
+
+
+class SchemaError(ValueError):
+    """A text frame is no control message; the client is told, and the stream goes on."""
+
+
+def _parse(text: str) -> Message:
+    try:
+        control = json.loads(text)
+    except (ValueError, RecursionError):
+        raise SchemaError("the text frame is not JSON") from None
+    if not isinstance(control, dict) or not isinstance(control.get("type"), str):
+        raise SchemaError("a control message is a JSON object with a string `type`")
+    if control["type"] not in ("KeepAlive", "Finalize", "CloseStream", "Configure"):
+        raise SchemaError(f"unknown control message {control['type']!r}")
+    return control
+
+
+def _are_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _raw(request: ListenRequest) -> Any:
+    if request.encoding is None:
+        return None
+    assert request.sample_rate
+    return raw_format(request.encoding, request.sample_rate, request.channels)
