@@ -141,7 +141,9 @@ def _manager_of(name: str, plugin: object) -> pluggy.PluginManager:
         _check_hooks(name, plugin, {hook: caller.get_hookimpls() for hook, caller in vars(manager.hook).items()})
         manager.add_hookspecs(StreamHooks)
         manager.check_pending()
-    except pluggy.PluginValidationError as error:
+    except PluginError:
+        raise
+    except Exception as error:
         raise PluginError(f"Plugin {name!r} is not valid: {error}") from error
     return manager
 
