@@ -191,4 +191,6 @@ def hooks_of(target: object) -> tuple[str, ...]:
     if inspect.isroutine(target):
         target = get_type_hints(target).get("return")
     manager = pluggy.PluginManager(PROJECT)
-    return tuple(hook for hook in HOOKS if manager.parse_hookimpl_opts(target, hook) is not None)
+    marked = {name: manager.parse_hookimpl_opts(target, name) for name in dir(target)}
+    implemented = {options.get("specname") or name for name, options in marked.items() if options}
+    return tuple(hook for hook in HOOKS if hook in implemented)
