@@ -1,6 +1,9 @@
 """Blocking, thread-based live transcription: every transcript of every byte of audio, in order, exactly once."""
 
+__version__ = "0.1.0"
+
 from streamclient.audio import Span
+from streamclient.client import StreamClient, stream, transcribe
 from streamclient.errors import (
     AudioRejected,
     AuthenticationError,
@@ -34,6 +37,7 @@ from streamclient.events import (
     Utterance,
 )
 from streamclient.hookspecs import StreamView, hookimpl
+from streamclient.lifecycle import close_all
 from streamclient.messages import (
     Alternative,
     ConfigureFailure,
@@ -53,8 +57,6 @@ from streamclient.messages import (
 )
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts, TransportOptions
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Alternative",
@@ -96,6 +98,7 @@ __all__ = [
     "ServiceUnavailableError",
     "Span",
     "SpeechStarted",
+    "StreamClient",
     "StreamClientError",
     "StreamState",
     "StreamStats",
@@ -109,5 +112,8 @@ __all__ = [
     "UtteranceEnd",
     "Word",
     "__version__",
+    "close_all",
     "hookimpl",
+    "stream",
+    "transcribe",
 ]

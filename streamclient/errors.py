@@ -23,7 +23,10 @@
 Every error can be pickled, says in ``hint`` what to do next, and never holds a key or token.
 """
 
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from typing_extensions import Self
 
 from streamclient.audio import Span
 
@@ -49,6 +52,9 @@ __all__ = [
     "ServiceUnavailableError",
     "StreamClientError",
 ]
+
+
+T = TypeVar("T", bound="StreamClientError")
 
 
 class StreamClientError(Exception):
@@ -83,6 +89,12 @@ class StreamClientError(Exception):
         self.detail = detail
         self.request_id = request_id
         self.retryable = self.default_retryable if retryable is None else retryable
+
+    def again(self) -> Self:
+        """A copy to raise, so that several callers do not share one traceback."""
+        other = copy(self)
+        other.__cause__ = self.__cause__
+        return other
 
     def __str__(self) -> str:
         parts = [self.message]

@@ -274,9 +274,7 @@ class ListenOptions(_Options):
 
     def _require_possible_features(self) -> None:
         if self.utterance_end_ms is not None and not self.interim_results:
-            raise _refuse(
-                self, "utterance_end_ms", self.utterance_end_ms, "only together with interim_results=True"
-            )
+            raise _refuse(self, "utterance_end_ms", self.utterance_end_ms, "only together with interim_results=True")
         if self.dictation and not (self.punctuate or self.smart_format):
             raise _refuse(self, "dictation", True, "only together with punctuate=True")
         if self.diarize is not None and self.diarize_model is not None:
@@ -284,9 +282,7 @@ class ListenOptions(_Options):
 
     def _require_terms_for_model(self) -> None:
         if self.model.startswith("flux"):
-            raise OptionsError(
-                f"ListenOptions.model={self.model!r} is a Flux model", hint="Use FluxOptions for it."
-            )
+            raise OptionsError(f"ListenOptions.model={self.model!r} is a Flux model", hint="Use FluxOptions for it.")
         if self.keywords and self.model.startswith("nova-3"):
             raise OptionsError(
                 f"ListenOptions.keywords={self.keywords!r} is not supported by {self.model}",
@@ -364,9 +360,7 @@ class FluxOptions(_Options):
 
     def _require_possible_languages(self) -> None:
         if self.language_hint and self.model != "flux-general-multi":
-            raise _refuse(
-                self, "language_hint", self.language_hint, "only together with model='flux-general-multi'"
-            )
+            raise _refuse(self, "language_hint", self.language_hint, "only together with model='flux-general-multi'")
         for hint in self.language_hint:
             if hint.split("-")[0].lower() not in FLUX_LANGUAGES:
                 raise _refuse(self, "language_hint", hint, "one of " + ", ".join(FLUX_LANGUAGES))

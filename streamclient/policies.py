@@ -126,7 +126,7 @@ class TransportOptions:
     headers: tuple[tuple[str, str], ...] = field(default=(), converter=_headers, repr=False)
 
     @headers.validator
-    def _refuse_line_breaks(self, attribute: "attrs.Attribute[Any]", value: tuple[tuple[str, str], ...]) -> None:
+    def _refuse_line_breaks(self, _: "attrs.Attribute[Any]", value: tuple[tuple[str, str], ...]) -> None:
         for name, content in value:
             if not name or any(mark in name + content for mark in "\r\n\0"):
                 raise OptionsError(f"TransportOptions.headers: {name!r} is not a header of one line")

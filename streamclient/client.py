@@ -1,0 +1,468 @@
+"""The public face: one blocking client for one stream."""
+
+import os
+import uuid
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from os import PathLike
+from types import TracebackType
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+from attrs import frozen
+
+from streamclient import __version__, lifecycle
+from streamclient.credentials import Credentials
+from streamclient.dispatch import Dispatcher
+from streamclient.errors import CloseTimeout, ConnectTimeout, OptionsError, PluginOverrun
+from streamclient.events import Closed, Event, StreamState, StreamStats, Transcript
+from streamclient.options import FluxOptions, ListenOptions
+from streamclient.plugins import load_plugins
+from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts, TransportOptions
+from streamclient.protocol import Protocol
+from streamclient.session import Session
+from streamclient.transport import Address, Connection, connect
+from streamclient.worker import SLICE, Deadline, Worker
+
+__all__ = ["AudioInput", "StreamClient", "stream", "transcribe"]
+
+SERVICE_URL = "wss://api.deepgram.com"
+
+FAREWELL = 2.0
+"""Seconds for a stream that was cut to let go of its threads."""
+
+AudioInput = str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
+"""Where audio comes from: the path of a file, the bytes of one, a binary file, or anything that yields bytes."""
+
+
+@frozen(eq=False)
+class _View:
+    """What hooks see of their stream."""
+
+    id: str
+    options: ListenOptions | FluxOptions
+    _stream: "_Stream" = attrs.field(repr=False)
+
+    @property
+    def request_id(self) -> str | None:
+        return next(reversed(self._stream.session.request_ids), None)
+
+    @property
+    def stats(self) -> StreamStats:
+        return self._stream.stats()
+
+
+class _Stream:
+    """Session and lanes of one stream; lives on when the client that made it is forgotten."""
+
+    def __init__(self, view_id: str, session: Session, dispatcher: Dispatcher, timeouts: Timeouts) -> None:
+        self.session = session
+        self.dispatcher = dispatcher
+        self.exit_budget = timeouts.exit
+        self._id = view_id
+        self._patience = timeouts.close
+
+    def __repr__(self) -> str:
+        return f"<stream {self._id}: {self.session.state.value}>"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.session.has_ended and self.dispatcher.is_drained
+
+    @property
+    def is_current(self) -> bool:
+        """Whether one of the stream's own threads asks; it must not wait for the stream."""
+        return self.session.is_current or self.dispatcher.is_current
+
+    def request_close(self) -> None:
+        self.session.request_close()
+
+    def abort(self) -> None:
+        self.session.abort()
+
+    def after_fork(self) -> None:
+        self.session.after_fork()
+        self.dispatcher.after_fork()
+
+    def wait(self, deadline: Deadline) -> bool:
+        """Wait until the stream has ended and every plugin has had its last event."""
+        return self.session.wait_ended(deadline) and self.dispatcher.wait(deadline, self._patience)
+
+    def stats(self) -> StreamStats:
+        errors = self.dispatcher.plugin_errors
+        return attrs.evolve(
+            self.session.stats(),
+            interims_shed=self.dispatcher.interims_shed,
+            plugin_errors=sum(errors.values()),
+            plugin_errors_by_name=tuple(sorted(errors.items())),
+        )
+
+
+class StreamClient:
+    """A live transcription: send audio, get every transcript of it, in order, once.
+
+    All methods may be called from any thread. In a ``with`` block the client is opened at the start; a clean exit
+    closes it, an exception aborts it. Each client serves one stream.
+
+    Args:
+        options: what to ask of the service.
+        api_key: Deepgram API key; without key and token, ``$DEEPGRAM_API_KEY``.
+        access_token: temporary token, or a callable that is asked before every connection, in the sender thread.
+        url: base, ``ws://host:port`` or ``wss://host``; default ``$STREAMCLIENT_URL``, else Deepgram.
+        plugins: objects with hooks, names of installed plugins (with options: ``"jsonl:path=call.jsonl"``), or
+            paths of ``.py`` files.
+        reconnect: when to build a lost connection again; ``None`` for never.
+        timeouts: deadlines.
+        buffer: bounds.
+        transport: proxy, certificate authorities, further headers.
+
+    Raises:
+        OptionsError: an argument is wrong.
+        PluginError: a plugin cannot be found, loaded or configured.
+    """
+
+    def __init__(
+        self,
+        options: ListenOptions | FluxOptions,
+        *,
+        api_key: str | None = None,
+        access_token: str | Callable[[], str] | None = None,
+        url: str | None = None,
+        plugins: Iterable[object | str] = (),
+        reconnect: ReconnectPolicy | None = ReconnectPolicy(),  # noqa: B008 - frozen
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        buffer: BufferPolicy = BufferPolicy(),  # noqa: B008 - frozen
+        transport: TransportOptions = TransportOptions(),  # noqa: B008 - frozen
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self._options = options
+        self._timeouts = timeouts
+        self._reconnect = reconnect
+        self._plugins = load_plugins(plugins)
+        self._protocol = Protocol(options, timeouts, buffer)
+        connector = _Connector(_stream_url(url, options), Credentials(api_key, access_token), transport, timeouts)
+        dispatcher = Dispatcher(buffer.max_events)
+        session = Session(self.id[:8], self._protocol, connector, dispatcher.publish)
+        self._stream = _Stream(self.id, session, dispatcher, timeouts)
+        self._forgotten = weakref.finalize(self, _forget, self._stream)
+        self._forgotten.atexit = False
+
+    def __repr__(self) -> str:
+        return f"<StreamClient {self.id}: {self.state.value}>"
+
+    def __enter__(self) -> "StreamClient":
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def open(self) -> None:
+        """Connect, and wait until the connection stands.
+
+        Raises:
+            ConnectError: or one of its kin: the service refused the stream or cannot be reached.
+            InvalidState: the client was opened before.
+        """
+        stream = self._stream
+        view = _View(self.id, self._options, stream)
+        stream.session.begin()
+        for plugin in self._plugins:
+            stream.dispatcher.add(plugin.name, plugin.wants, partial(plugin.notify, view))
+        lifecycle.watch(stream)
+        try:
+            stream.dispatcher.start()
+            stream.session.start()
+            # The sender keeps the deadline; only a name look-up that hangs can make it late.
+            if not stream.session.wait_opened(Deadline(self._timeouts.connect + SLICE)):
+                raise ConnectTimeout(f"Not connected after {self._timeouts.connect:g} s")
+        except BaseException:
+            stream.session.abort()
+            raise
+        if stream.session.error is not None:
+            stream.wait(Deadline(self._timeouts.close))
+            self._raise_failure()
+
+    def send(self, audio: bytes | bytearray | memoryview, timeout: float | None = None) -> None:
+        """Accept audio: it will be sent, in order, or an error will say which of it has no transcript.
+
+        Returns as soon as the audio is accepted. Blocks while the buffer is full, because the network or the service
+        takes audio more slowly than it comes. An empty chunk is ignored (its frame would end the stream).
+
+        Args:
+            audio: the next bytes of the stream; their boundaries mean nothing.
+            timeout: seconds to wait for room; ``None`` for as long as it takes.
+
+        Raises:
+            SendTimeout: no room in time; the chunk was *not* accepted.
+            InvalidState: the client is not open.
+            StreamClientError: the stream has failed; the error says how.
+        """
+        if type(audio) is not bytes:
+            audio = _as_bytes(audio)
+        self._stream.session.send(audio, timeout)
+
+    def finalize(self, channel: int | None = None) -> None:
+        """Ask for everything heard so far as finals; keeps its place among the audio, and does not wait.
+
+        Args:
+            channel: of one channel only, from 0.
+
+        Raises:
+            OptionsError: not a channel.
+            InvalidState: the client is not open.
+            StreamClientError: the stream has failed.
+        """
+        self._stream.session.send_control(self._protocol.finalize_message(channel))
+
+    def configure(self, **changes: object) -> None:
+        """Change settings in mid-stream; keeps its place among the audio. The answer comes as a message.
+
+        Args:
+            **changes: ``keyterms`` (a list of texts that replaces the whole list), ``numerals`` (bool).
+
+        Raises:
+            OptionsError: cannot be changed, or not to that.
+            InvalidState: the client is not open.
+            StreamClientError: the stream has failed.
+        """
+        self._stream.session.send_control(self._protocol.configure_message(changes))
+
+    def close(self, timeout: float | None = None) -> Transcript:
+        """End the stream well: all audio out, ``CloseStream``, all transcripts in, every plugin served.
+
+        Idempotent, and callable from several threads. In a hook it only asks, and returns what is known.
+
+        Args:
+            timeout: seconds for all of it; ``None`` for as long as the server makes progress
+                (``Timeouts.close`` without any message is none).
+
+        Returns:
+            The transcript, which says whether it is complete.
+
+        Raises:
+            CloseTimeout: the server did not finish in time; ``.transcript`` has all that came.
+            StreamClientError: the stream has failed; the error says how.
+        """
+        stream = self._stream
+        if stream.session.close_unopened():
+            stream.dispatcher.publish([Closed(self.transcript)])
+            return self.transcript
+        stream.request_close()
+        if stream.is_current:
+            return self.transcript
+        deadline = Deadline(timeout)
+        if not stream.session.wait_ended(deadline):
+            stream.session.abort(CloseTimeout(f"The stream did not end within {timeout:g} s"))
+            stream.session.wait_ended(Deadline(FAREWELL))
+        left = deadline.left()
+        stream.dispatcher.wait(Deadline(left if left is None else max(left, FAREWELL / 4)), self._timeouts.close)
+        if stream.session.error is not None:
+            self._raise_failure()
+        return self.transcript
+
+    def abort(self) -> None:
+        """Hang up now; what is not transcribed stays so. Does not raise, and does not wait for the server."""
+        if self._stream.session.close_unopened():
+            self._stream.dispatcher.publish([Closed(self.transcript)])
+            return
+        self._stream.abort()
+        if not (self._stream.is_current or self._stream.session.forked):
+            self._stream.wait(Deadline(FAREWELL))
+
+    def events(self) -> Iterator[Event]:
+        """All events of the stream, for those who rather pull than write hooks; ends when the stream has closed.
+
+        Everything since `open` is there, whenever this is called; only interims that were superseded before are left
+        out. A second iterator goes on where the first stopped.
+
+        Yields:
+            `Opened`, each server message, each `Utterance`, ..., and `Closed` at last.
+
+        Raises:
+            PluginOverrun: more than ``BufferPolicy.max_events`` events waited.
+            InvalidState: in a forked child.
+        """
+        self._stream.session.check_process()
+        self._stream.dispatcher.is_pulled = True
+        return self._pull()
+
+    @property
+    def state(self) -> StreamState:
+        """Where the stream is in its life."""
+        return self._stream.session.state
+
+    @property
+    def transcript(self) -> Transcript:
+        """What is known so far; from any thread, at any time."""
+        return self._stream.session.transcript()
+
+    @property
+    def request_ids(self) -> tuple[str, ...]:
+        """The service's name for each connection, for its support."""
+        return self._stream.session.request_ids
+
+    @property
+    def stats(self) -> StreamStats:
+        """The stream's counters now."""
+        return self._stream.stats()
+
+    def _pull(self) -> Iterator[Event]:
+        inbox = self._stream.dispatcher.pulled
+        while not inbox.is_drained:
+            event = inbox.get(SLICE)
+            if event is not None:
+                yield event
+        if inbox.overrun:
+            raise PluginOverrun(
+                "The events were not taken fast enough",
+                hint="Take them faster, or allow more (BufferPolicy.max_events).",
+            )
+
+    def _raise_failure(self) -> None:
+        error = self._stream.session.error
+        assert error is not None
+        if isinstance(error, CloseTimeout):
+            error.transcript = self.transcript
+        raise error.again()
+
+
+def _forget(stream: _Stream) -> None:
+    """A client was collected. This may run anywhere, so it takes no lock and does not wait."""
+    if stream.session.state in (StreamState.NEW, StreamState.CLOSED, StreamState.FAILED) or stream.session.forked:
+        return
+    stream.session.forget()
+    warnings.warn(f"{stream!r} was never closed; it is being closed now", ResourceWarning, stacklevel=2)
+
+
+def _as_bytes(audio: bytearray | memoryview | bytes) -> bytes:
+    """A copy that the caller cannot change any more."""
+    if isinstance(audio, bytes | bytearray | memoryview):
+        return bytes(audio)
+    raise TypeError(f"Audio is bytes, bytearray or memoryview, not {type(audio).__name__}")
+
+
+def _stream_url(base: str | None, options: ListenOptions | FluxOptions) -> str:
+    base = base or os.environ.get("STREAMCLIENT_URL") or SERVICE_URL
+    try:
+        parts = urlsplit(base)
+        fits = parts.scheme in ("ws", "wss", "http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or parts.username is not None:
+        shown = base if "@" not in base else "..."
+        raise OptionsError(f"url={shown!r} is not allowed; allowed is ws://host:port or wss://host, without a query")
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    path = parts.path.rstrip("/") + options.path
+    return urlunsplit((scheme, parts.netloc, path, options.query_string(), ""))
+
+
+class _Connector:
+    """Builds connections for a session; called in its sender thread."""
+
+    def __init__(self, url: str, credentials: Credentials, transport: TransportOptions, timeouts: Timeouts) -> None:
+        self._url = url
+        self._credentials = credentials
+        self._transport = transport
+        self._timeouts = timeouts
+
+    def __call__(self, cancelled: Callable[[], bool]) -> Connection:
+        headers = [("User-Agent", f"streamclient/{__version__}"), *self._transport.headers]
+        authorization = self._credentials.header(urlsplit(self._url).hostname or "")
+        if authorization is not None:
+            headers.append(("Authorization", " ".join(authorization)))
+        secrets = authorization[1:] if authorization else ()
+        address = Address(self._url, tuple(headers), tuple(secrets))
+        return connect(address, self._transport, self._timeouts.connect, self._timeouts.send, cancelled)
+
+
+def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None = None, **client: Any) -> Transcript:
+    """Transcribe audio from its start to its end.
+
+    Args:
+        source: the path of a file, the bytes of one, a binary file, or anything that yields bytes.
+        options: what to ask of the service; for raw audio they must say its encoding and sample rate.
+        **client: further arguments of `StreamClient`.
+
+    Returns:
+        The complete transcript.
+
+    Raises:
+        StreamClientError: the stream failed; the error says how.
+    """
+    from streamclient.sources import audio_chunks  # needs the values of this package
+
+    with StreamClient(options or ListenOptions(), **client) as opened:
+        for chunk in audio_chunks(source):
+            opened.send(chunk)
+        return opened.close()
+
+
+def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = None, **client: Any) -> Iterator[Event]:
+    """Transcribe audio and yield what happens while it happens.
+
+    The source is read in a thread of its own, no faster than the events are taken. Leaving the loop early hangs up.
+
+    Args:
+        source: the path of a file, the bytes of one, a binary file, or anything that yields bytes.
+        options: what to ask of the service; for raw audio they must say its encoding and sample rate.
+        **client: further arguments of `StreamClient`.
+
+    Yields:
+        Every event of the stream; the last is `Closed`.
+
+    Raises:
+        StreamClientError: the stream failed; the error says how.
+        Exception: whatever reading the source raised.
+    """
+    opened = StreamClient(options or ListenOptions(), **client)
+    feeder = _Feeder(opened, source)
+    try:
+        opened.open()
+        feeder.start()
+        yield from opened.events()
+        feeder.finish()
+    finally:
+        if opened.state not in (StreamState.CLOSED, StreamState.FAILED):
+            opened.abort()
+
+
+class _Feeder:
+    """Reads a source in a thread of its own and sends it."""
+
+    def __init__(self, client: StreamClient, source: AudioInput) -> None:
+        self._client = client
+        self._source = source
+        self._error: BaseException | None = None
+        self._worker = Worker(f"streamclient-source-{client.id[:8]}", self._feed)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def finish(self) -> None:
+        """After the last event: raise what reading the source or the stream raised."""
+        self._worker.wait(Deadline(FAREWELL))
+        if self._error is not None:
+            raise self._error
+        self._client.close()
+
+    def _feed(self) -> None:
+        from streamclient.sources import audio_chunks
+
+        opened = self._client._stream  # noqa: SLF001 - of this module
+        try:
+            for chunk in audio_chunks(self._source):
+                opened.dispatcher.pulled.wait_until_half_empty()
+                self._client.send(chunk)
+            opened.request_close()
+        except BaseException as error:  # noqa: BLE001 - raised again for whoever takes the events
+            self._error = error
+            opened.abort()

@@ -1,0 +1,296 @@
+"""Events on their way to those who want them: bounded inboxes, and a lane with a thread for each plugin.
+
+========== ============================== ===================================
+thread      owns alone                     never does
+========== ============================== ===================================
+publisher   the order of events            wait for a plugin
+a lane      calling its plugin             touch the socket, wait for a lane
+========== ============================== ===================================
+
+One lock guards an inbox; nothing is called and nothing waits under it.
+"""
+
+import contextvars
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+from streamclient.errors import PluginOverrun
+from streamclient.events import Closed, Event, PluginFailed
+from streamclient.messages import Results, TurnInfo
+from streamclient.worker import SLICE, Bell, Deadline, Worker
+
+__all__ = ["Dispatcher", "Inbox", "Lane"]
+
+log = logging.getLogger("streamclient.plugins")
+
+Report = Callable[[str, BaseException], None]
+Deliver = Callable[[Event, Report], None]
+
+
+def _interim_key(event: Event) -> int | None:
+    """What a newer interim of the same key supersedes; ``None`` for what must not be shed."""
+    if isinstance(event, Results):
+        return None if event.is_final else event.channel
+    if isinstance(event, TurnInfo):
+        return None if event.event in ("StartOfTurn", "EndOfTurn") else 0
+    return None
+
+
+def _superseded_by(event: Event) -> int | None:
+    """The key of the interims that this event makes worthless."""
+    return event.channel if isinstance(event, Results) else 0 if isinstance(event, TurnInfo) else None
+
+
+class Inbox:
+    """A bounded queue of events, emptied by one thread.
+
+    When it is full, interims that a later result has superseded are shed and counted; anything else never is.
+
+    Args:
+        limit: events that may wait.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.shed = 0
+        self.overrun = False
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._bell = Bell()
+        self._taken = Bell()
+        self._events: deque[Event] = deque()
+        self._finished = False
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: Event) -> bool:
+        """Add an event; ``False`` once when there is no room for what must not be shed. After that nothing is added."""
+        with self._lock:
+            if self._finished:
+                return True
+            if len(self._events) >= self._limit:
+                self._shed_superseded(_superseded_by(event))
+            if len(self._events) >= self._limit and not isinstance(event, Closed):
+                if _interim_key(event) is not None:
+                    self.shed += 1
+                    return True
+                self.overrun = self._finished = True
+                self._events.clear()
+            else:
+                self._events.append(event)
+                self._finished = isinstance(event, Closed)
+        self._bell.ring()
+        return not self.overrun
+
+    def drop_trailing_interim(self, event: Event) -> None:
+        """Before adding ``event``: forget the interim just before it that it supersedes."""
+        with self._lock:
+            if self._events:
+                key = _interim_key(self._events[-1])
+                if key is not None and key == _superseded_by(event):
+                    self._events.pop()
+
+    def get(self, seconds: float | None) -> Event | None:
+        """The next event, waiting for it at most that long; ``None`` if none came or none will."""
+        while True:
+            with self._lock:
+                if self._events:
+                    self._taken.ring()
+                    return self._events.popleft()
+                if self._finished:
+                    self._bell.ring()
+                    return None
+            if not self._bell.wait(seconds):
+                return None
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing waits and nothing more will come."""
+        return self._finished and not self._events
+
+    def wait_until_half_empty(self) -> None:
+        """Wait until there is room for more, or nothing more will come; for one thread that causes events."""
+        while len(self._events) > self._limit // 2 and not self._finished:
+            self._taken.wait(SLICE)
+
+    def _shed_superseded(self, newest: int | None) -> None:
+        superseded = set() if newest is None else {newest}
+        kept: deque[Event] = deque()
+        for event in reversed(self._events):
+            key = _interim_key(event)
+            if key is not None and key in superseded:
+                self.shed += 1
+            else:
+                kept.appendleft(event)
+            newer = _superseded_by(event)
+            superseded |= set() if newer is None else {newer}
+        self._events = kept
+
+
+class Lane:
+    """One plugin's inbox and the thread that calls it.
+
+    Args:
+        name: of the plugin.
+        wants: whether the plugin has a hook for an event.
+        deliver: calls the plugin's hooks for an event.
+        limit: events that may wait.
+        failed: told of every failure of the plugin.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        wants: Callable[[Event], bool],
+        deliver: Deliver,
+        limit: int,
+        failed: Callable[[PluginFailed], None],
+    ) -> None:
+        self.name = name
+        self.inbox = Inbox(limit)
+        self.delivered = 0
+        self._wants = wants
+        self._deliver = deliver
+        self._failed = failed
+        # The hooks see the context variables of the code that opened the stream.
+        self._context = contextvars.copy_context()
+        self._worker = Worker(f"streamclient-plugin-{name}", self._run)
+
+    def start(self) -> None:
+        """Start the lane's thread."""
+        self._worker.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the plugin has had its last event."""
+        return self._worker.ended.is_set()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the lane's thread asks."""
+        return self._worker.is_current
+
+    def offer(self, event: Event) -> None:
+        """Give the lane an event, without ever waiting."""
+        if not (isinstance(event, Closed) or self._wants(event)):
+            return
+        if not self.inbox.put(event):
+            error = PluginOverrun(f"The plugin {self.name} fell too far behind and was stopped")
+            self._failed(PluginFailed(self.name, "", error))
+
+    def wait(self, deadline: Deadline, patience: float) -> bool:
+        """Wait until the plugin has had its last event, as long as it gets on; whether it has."""
+        while True:
+            before = self.delivered
+            if self._worker.wait(deadline.sooner(patience)):
+                return True
+            if self.delivered == before or deadline.left() == 0:
+                return False
+
+    def _run(self) -> None:
+        while not self.inbox.is_drained:
+            event = self.inbox.get(None)
+            if event is not None and self._wants(event):
+                self._context.run(self._deliver, event, self._report)
+            self.delivered += 1
+
+    def _report(self, hook: str, error: BaseException) -> None:
+        self._failed(PluginFailed(self.name, hook, error))
+
+
+class Dispatcher:
+    """Brings every event of one stream to every lane and to the pull inbox.
+
+    Args:
+        limit: events that may wait for one taker.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.pulled = Inbox(limit)
+        self.is_pulled = False
+        self._limit = limit
+        self._lanes: list[Lane] = []
+        self._left: list[Lane] = []
+        self._errors: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, name: str, wants: Callable[[Event], bool], deliver: Deliver) -> None:
+        """Add a lane; before `start`, in the thread that opens the stream."""
+        self._lanes.append(Lane(name, wants, deliver, self._limit, self._plugin_failed))
+
+    def start(self) -> None:
+        """Start the lanes."""
+        for lane in self._lanes:
+            lane.start()
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Give events to all, in order, without ever waiting. Called by one thread at a time."""
+        for event in events:
+            for lane in self._lanes:
+                lane.offer(event)
+            self._offer_pulled(event)
+
+    def _offer_pulled(self, event: Event) -> None:
+        if not self.is_pulled:
+            # Nobody has asked for events yet, so what is superseded need not be kept for them.
+            self.pulled.drop_trailing_interim(event)
+        self.pulled.put(event)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether one of the lanes' threads asks."""
+        return any(lane.is_current for lane in self._lanes)
+
+    @property
+    def interims_shed(self) -> int:
+        """Interims left out because a taker was slow."""
+        return sum(lane.inbox.shed for lane in self._lanes) + self.pulled.shed
+
+    @property
+    def plugin_errors(self) -> dict[str, int]:
+        """Failures of each plugin that had any."""
+        with self._lock:
+            return dict(self._errors)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether every plugin has had its last event, but for those that were left behind."""
+        return all(lane.has_ended for lane in self._lanes if lane not in self._left)
+
+    def wait(self, deadline: Deadline, patience: float) -> bool:
+        """Wait until every plugin has had its last event; one that does not get on for ``patience`` seconds is left."""
+        late = [lane for lane in self._lanes if lane not in self._left and not lane.wait(deadline, patience)]
+        self._left += late
+        for lane in late:
+            error = PluginOverrun(
+                f"The plugin {lane.name} is still busy; {len(lane.inbox) + 1} of its events are not handled"
+            )
+            self._count(PluginFailed(lane.name, "", error))
+        return not late
+
+    def after_fork(self) -> None:
+        """In a forked child: the lanes' threads are gone, and may have held the lock."""
+        self._lock = threading.Lock()
+
+    def _plugin_failed(self, failure: PluginFailed) -> None:
+        """Log, count, and show to the other plugins; a failure to bear the sight of one is not shown again."""
+        self._count(failure)
+        if failure.hook == "on_plugin_error":
+            return
+        for lane in self._lanes:
+            if lane.name != failure.plugin:
+                lane.offer(failure)
+        self._offer_pulled(failure)
+
+    def _count(self, failure: PluginFailed) -> None:
+        with self._lock:
+            self._errors[failure.plugin] += 1
+        where = f"in {failure.hook}" if failure.hook else "was stopped"
+        log.error("Plugin %s failed %s: %s", failure.plugin, where, failure.error, exc_info=_traceback(failure.error))
+
+
+def _traceback(error: BaseException) -> BaseException | None:
+    """A hook's exception with its place; our own errors say all in their text."""
+    return None if isinstance(error, PluginOverrun) else error

@@ -1,0 +1,353 @@
+"""The threads of one stream around its state machine.
+
+========== ======================================= =================================================
+thread      owns alone                              never does
+========== ======================================= =================================================
+caller      the audio source, the wish to close     touch the socket
+sender      the wire's write side, connecting,      call a plugin, wait for another thread of ours
+            the deadlines
+receiver    the wire's read side                    call a plugin, wait for one
+========== ======================================= =================================================
+
+One lock guards the `Protocol` and nothing else; no I/O, no waiting and no callback happens under it. Events are
+published by the sender before a receiver starts and after it has ended, and by the receiver in between, so they have
+one order. A session does not know the client that made it, so that a forgotten client can be collected.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, StreamClientError
+from streamclient.events import Event, StreamState, StreamStats, Transcript
+from streamclient.messages import parse_message
+from streamclient.protocol import Connect, Finish, HangUp, Protocol, Release, Wait, Write
+from streamclient.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
+from streamclient.worker import SLICE, Bell, Deadline, Worker, wait_for
+
+__all__ = ["Session"]
+
+log = logging.getLogger("streamclient.session")
+
+Connector = Callable[[Callable[[], bool]], Connection]
+
+
+class Session:
+    """Runs one stream.
+
+    Args:
+        name: of the stream, for its threads.
+        protocol: its state machine, guarded from now on by the session's lock.
+        connector: builds a connection; called in the sender thread with a question whether to give up.
+        publish: takes events; called by one thread at a time, and must not wait.
+    """
+
+    def __init__(
+        self, name: str, protocol: Protocol, connector: Connector, publish: Callable[[Iterable[Event]], None]
+    ) -> None:
+        self.opened = threading.Event()
+        self.forked = False
+        self._name = name
+        self._protocol = protocol
+        self._connector = connector
+        self._publish = publish
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._blocked = 0
+        self._bell = Bell()
+        self._sender_waits = False
+        self._forgotten = False
+        self._give_up = False
+        self._connection: Connection | None = None
+        self._sender = Worker(f"streamclient-sender-{name}", self._send)
+        self._receiver: Worker | None = None
+
+    # For callers, in any thread.
+
+    def begin(self) -> None:
+        """The stream is to begin; `start` must follow.
+
+        Raises:
+            InvalidState: it has begun before, or this is a forked child.
+        """
+        with self._lock:
+            self.check_process()
+            if self._protocol.state is not StreamState.NEW:
+                raise InvalidState("The client was opened before", hint="Make a new StreamClient for each stream.")
+            self._protocol.open(time.monotonic())
+
+    def start(self) -> None:
+        """Start the sender, which connects."""
+        try:
+            self._sender.start()
+        except InvalidState as error:
+            with self._lock:
+                self._protocol.abort(error)
+            raise
+
+    def close_unopened(self) -> bool:
+        """End a stream that never began; whether that is what it was."""
+        with self._lock:
+            unopened = self._protocol.state is StreamState.NEW
+            if unopened:
+                self._protocol.request_close(time.monotonic())
+            return unopened
+
+    def send(self, audio: bytes, timeout: float | None) -> None:
+        """Accept a chunk of audio, waiting for room at most ``timeout`` seconds."""
+        with self._lock:
+            self._protocol_with_room(len(audio), timeout).send_audio(audio)
+            wake = self._take_sender_waits()
+        if wake:
+            self._bell.ring()
+
+    def send_control(self, text: str) -> None:
+        """Accept a control message, which keeps its place among the audio."""
+        with self._lock:
+            self._protocol_with_room(len(text), None).send_control(text)
+        self._bell.ring()
+
+    def request_close(self) -> None:
+        """Finish what was accepted, then ask the server to end the stream; does not wait."""
+        with self._lock:
+            self.check_process()
+            self._protocol.request_close(time.monotonic())
+            self._room.notify_all()
+        self._bell.ring()
+
+    def abort(self, error: StreamClientError | None = None) -> None:
+        """End the stream now; does not wait."""
+        if self.forked:
+            return
+        with self._lock:
+            self._give_up = True
+            self._protocol.abort(error)
+            connection = self._connection
+            self._room.notify_all()
+        if connection is not None:
+            connection.hang_up()
+        self._bell.ring()
+
+    def forget(self) -> None:
+        """The client is gone: close as if asked to. Takes no lock, since the garbage collector may call it anywhere."""
+        self._forgotten = True
+        self._bell.ring()
+
+    @property
+    def state(self) -> StreamState:
+        """Where the stream is in its life."""
+        return self._protocol.state
+
+    @property
+    def error(self) -> StreamClientError | None:
+        """Why the stream failed."""
+        return self._protocol.error
+
+    @property
+    def request_ids(self) -> tuple[str, ...]:
+        """The service's names for the connections, in order."""
+        return self._protocol.request_ids
+
+    def transcript(self) -> Transcript:
+        """All that is known now."""
+        with self._lock:
+            return self._protocol.transcript()
+
+    def stats(self) -> StreamStats:
+        """The counters now."""
+        with self._lock:
+            return self._protocol.stats()
+
+    def wait_opened(self, deadline: Deadline) -> bool:
+        """Wait until the first connection stands or the stream has ended; whether either is so."""
+        return wait_for(self.opened, deadline)
+
+    def wait_ended(self, deadline: Deadline) -> bool:
+        """Wait until the last event is published and the session's threads have ended; whether they have."""
+        receiver = self._receiver
+        if not self._sender.wait(deadline):
+            return False
+        return receiver is None or receiver.wait(deadline)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last event has been published."""
+        return self._sender.ended.is_set()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether one of the session's own threads asks."""
+        receiver = self._receiver
+        return self._sender.is_current or (receiver is not None and receiver.is_current)
+
+    def check_process(self) -> None:
+        """Refuse to work in a forked child, whose copy of the connection is not its own."""
+        if self.forked:
+            raise InvalidState(
+                "This stream belongs to the parent process", hint="Open a new StreamClient in the child process."
+            )
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of the parent's connection, and of locks its threads may have held."""
+        self.forked = True
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abandon()
+
+    # Under the lock.
+
+    def _check_accepting(self) -> None:
+        self.check_process()
+        protocol = self._protocol
+        if protocol.accepts_audio:
+            return
+        if protocol.error is not None:
+            raise protocol.error.again()
+        if protocol.state is StreamState.NEW:
+            raise InvalidState("The stream is not open", hint="Call open() first, or use the client in a with block.")
+        raise InvalidState(
+            f"The stream is {protocol.state.value}", hint="Nothing can be sent after close() or abort()."
+        )
+
+    def _protocol_with_room(self, size: int, timeout: float | None) -> Protocol:
+        self._check_accepting()
+        if not self._protocol.has_room(size):
+            self._wait_for_room(size, Deadline(timeout))
+        return self._protocol
+
+    def _wait_for_room(self, size: int, deadline: Deadline) -> None:
+        """Wait with the lock released, so that Ctrl-C can interrupt it anywhere."""
+        self._blocked += 1
+        try:
+            while not self._protocol.has_room(size):
+                left = deadline.left()
+                if left == 0:
+                    raise SendTimeout("There was no room for the audio in time; it was not accepted")
+                self._room.wait(SLICE if left is None else min(left, SLICE))
+                self._check_accepting()
+        finally:
+            self._blocked -= 1
+
+    def _take_sender_waits(self) -> bool:
+        waits, self._sender_waits = self._sender_waits, False
+        return waits
+
+    # The sender.
+
+    def _send(self) -> None:
+        try:
+            self._run()
+        except Exception as error:
+            log.exception("The stream %s failed; this is a bug of streamclient", self._name)
+            self._fail(error)
+        finally:
+            with self._lock:
+                events = self._protocol.finish()
+                self._room.notify_all()
+            self._publish(events)
+            self.opened.set()
+
+    def _run(self) -> None:
+        """Do what the state machine says until it says that the stream has ended."""
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                if self._forgotten:
+                    self._protocol.request_close(now)
+                action = self._protocol.next_action(now)
+                self._sender_waits = isinstance(action, Wait)
+                if self._blocked:
+                    self._room.notify_all()
+            if isinstance(action, Write):
+                self._write(action)
+            elif isinstance(action, Wait):
+                self._bell.wait(None if action.until is None else action.until - now)
+            elif isinstance(action, Connect):
+                self._connect()
+            elif isinstance(action, HangUp):
+                self._hang_up()
+            elif isinstance(action, Release):
+                self._release(answer_close=action.answer_close)
+            elif isinstance(action, Finish):
+                return
+
+    def _write(self, action: Write) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.write(action.frames)
+        except ConnectionLost as error:
+            with self._lock:
+                self._protocol.write_failed(error, time.monotonic())
+
+    def _connect(self) -> None:
+        try:
+            connection = self._connector(lambda: self._give_up)
+        except StreamClientError as error:
+            with self._lock:
+                self._protocol.connect_failed(error)
+            return
+        with self._lock:
+            self._connection = connection
+            events = self._protocol.connected(connection.request_id, time.monotonic())
+        self._publish(events)
+        self._receiver = Worker(f"streamclient-receiver-{self._name}", lambda: self._receive(connection))
+        self._receiver.start()
+        self.opened.set()
+
+    def _hang_up(self) -> None:
+        assert self._connection is not None
+        self._connection.hang_up()
+
+    def _release(self, *, answer_close: bool) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release(answer_close=answer_close)
+
+    def _fail(self, error: Exception) -> None:
+        """After a bug of ours: nothing stays open, and the caller hears of it."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            self._protocol.abort(ConnectError(f"The stream failed inside streamclient: {error!r}"))
+            self._protocol.receive_end(None)
+        if connection is not None:
+            connection.hang_up()
+
+    # The receiver.
+
+    def _receive(self, connection: Connection) -> None:
+        close: tuple[int, str] | None = None
+        error: StreamClientError | None = None
+        try:
+            close = self._read_until_close(connection)
+        except StreamClientError as lost:
+            error = lost
+        except Exception as bug:
+            log.exception("Reading the stream %s failed; this is a bug of streamclient", self._name)
+            error = ConnectionLost(f"Connection lost: reading failed: {bug!r}")
+        finally:
+            with self._lock:
+                self._protocol.receive_end(close, error)
+                self._room.notify_all()
+            self._bell.ring()
+
+    def _read_until_close(self, connection: Connection) -> tuple[int, str]:
+        while True:
+            opcode, payload = connection.receive()
+            if opcode == TEXT:
+                message = parse_message(payload)
+                with self._lock:
+                    events = self._protocol.receive_message(message, time.monotonic())
+                self._publish(events)
+            elif opcode == PING:
+                with self._lock:
+                    self._protocol.receive_ping(payload, time.monotonic())
+                self._bell.ring()
+            elif opcode == PONG:
+                with self._lock:
+                    self._protocol.receive_pong(time.monotonic())
+            elif opcode == CLOSE:
+                return parse_close(payload)

@@ -1,0 +1,114 @@
+"""Threads of ours: daemons whose end is an event they set, and the bell that wakes one of them."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from streamclient.errors import InvalidState
+
+__all__ = ["Bell", "Deadline", "Worker", "wait_for"]
+
+log = logging.getLogger("streamclient.worker")
+
+SLICE = 1.0
+"""Seconds a caller's wait lasts at most before a Ctrl-C is looked for, on systems where it does not end the wait."""
+
+
+class Bell:
+    """One thread waits, any thread rings; a ring before the wait is not lost.
+
+    Ringing takes no lock, so it is safe even in code that the garbage collector runs.
+    """
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        """Let the waiting thread go on."""
+        with suppress(RuntimeError):  # it has rung already
+            self._silence.release()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait for a ring, at most that long; whether there was one."""
+        if seconds is None:
+            return self._silence.acquire()
+        return self._silence.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+
+
+class Deadline:
+    """One budget of seconds for several steps; ``None`` for no bound."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds left, not negative; ``None`` for no bound."""
+        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
+
+    def sooner(self, seconds: float) -> "Deadline":
+        """This deadline, or one in so many seconds if that is sooner."""
+        left = self.left()
+        return Deadline(seconds if left is None else min(left, seconds))
+
+
+def wait_for(event: threading.Event, deadline: Deadline) -> bool:
+    """Wait for an event so that Ctrl-C can interrupt it anywhere; whether it came."""
+    while True:
+        left = deadline.left()
+        if event.wait(SLICE if left is None else min(left, SLICE)):
+            return True
+        if left is not None and left <= SLICE:
+            return event.is_set()
+
+
+class Worker:
+    """A daemon thread that runs a function once.
+
+    Its end is the event `ended`: before Python 3.13 a Ctrl-C during ``join`` marks a living thread as dead.
+
+    Args:
+        name: of the thread.
+        work: what it does.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self.ended = threading.Event()
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            InvalidState: no thread can be started (the interpreter is exiting, or the system has no more).
+        """
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self.ended.set()
+            raise InvalidState(f"No thread can be started: {error}") from error
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the thread that asks."""
+        return threading.current_thread() is self._thread
+
+    def wait(self, deadline: Deadline) -> bool:
+        """Wait until the thread has ended; whether it has. Not to be called by a thread of ours."""
+        if not self._thread.ident:
+            return True
+        if not wait_for(self.ended, deadline):
+            return False
+        self._thread.join(1.0)
+        return True
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException:
+            log.exception("The thread %s failed; this is a bug of streamclient", self._thread.name)
+        finally:
+            self.ended.set()
