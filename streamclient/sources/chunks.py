@@ -89,9 +89,7 @@ def _slices(data: bytes) -> Iterator[bytes]:
 
 def _binary(file: Any) -> Any:
     if isinstance(file, TextIOBase):
-        raise TypeError(
-            "the file is open in text mode; open it with mode 'rb' (for standard input: sys.stdin.buffer)"
-        )
+        raise TypeError("the file is open in text mode; open it with mode 'rb' (for standard input: sys.stdin.buffer)")
     return file
 
 

@@ -45,9 +45,7 @@ def _import_av(source: AudioSource) -> Any:
     try:
         import av
     except ImportError as error:
-        raise MissingExtra(
-            f"{source.name} ({source.container or 'not WAV'}): decoding it here", "audio"
-        ) from error
+        raise MissingExtra(f"{source.name} ({source.container or 'not WAV'}): decoding it here", "audio") from error
     return av
 
 

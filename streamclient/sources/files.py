@@ -149,7 +149,7 @@ def _describe(spec: str, file: FileIO, raw: RawFormat | None, readable: Readable
     again = stat.S_ISREG(status.st_mode)
     position = file.tell() if again else 0
     start = _start(name, file, readable)
-    container = sniff_container(start)
+    container = "AVI" if start[8:12] == b"AVI " else sniff_container(start)
     if raw is not None and container is not None:
         raise _not_raw(name, container)
     source = AudioSource(

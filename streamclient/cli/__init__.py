@@ -1,0 +1,123 @@
+"""The command line: ``streamclient transcribe``, ``serve`` and ``plugins``."""
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from streamclient import __version__
+from streamclient.cli.exits import INTERRUPTED, UNEXPECTED, USAGE, Verbosity, exit_code, report
+from streamclient.errors import StreamClientError
+
+__all__ = ["main", "run"]
+
+COMMANDS = {
+    "transcribe": "Print the transcript of audio files or of standard input.",
+    "serve": "Run a local server that speaks Deepgram's live protocol.",
+    "plugins": "List the installed plugins, their options and hooks.",
+}
+"""Every command with its line in the help; its module is imported when it is used."""
+
+HELP = """Live transcription: every transcript of every byte of audio, in order, exactly once.
+
+\b
+Examples:
+  streamclient transcribe talk.wav               the transcript on standard output
+  streamclient transcribe *.wav -f txt -f json   files talk.txt, talk.json, ...
+  ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
+  streamclient serve --port 8765                 a server for tests, without a key
+  streamclient plugins                           what can be switched on with --plugin
+
+With DEEPGRAM_API_KEY set, Deepgram transcribes. Without a key and a --url, a recogniser on this machine does;
+its quality is not Deepgram's.
+
+\b
+Exit codes:
+  0 done    1 error    2 wrong use    3 refused (401, 402, 403)    4 no connection, or too slow
+  5 the service failed, or the audio was rejected    6 partly done    130, 143 stopped by a signal
+"""
+
+
+class LazyCommands(click.Group):
+    """A group that imports a command's module when it runs, so that ``--version`` costs nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The commands in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"streamclient.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a wrong one say what was meant."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"There is no command {args[0]!r}.{_meant(args[0])}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _meant(word: str) -> str:
+    if Path(word).exists() or word == "-":
+        return f" To transcribe it: streamclient transcribe {word}"
+    close = get_close_matches(word, COMMANDS, n=1)
+    return f" Did you mean {close[0]!r}?" if close else f" There are {', '.join(COMMANDS)}."
+
+
+@click.group(cls=LazyCommands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """The command line."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The exit code. Every error has been said on stderr.
+    """
+    verbosity = Verbosity()
+    try:
+        code = main.main(list(arguments), prog_name="streamclient", standalone_mode=False, obj=verbosity)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        report(error.format_message(), error, verbosity)
+        return UNEXPECTED
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except StreamClientError as error:
+        report(str(error), error, verbosity)
+        return exit_code(error)
+    except BrokenPipeError:
+        silence_stdout()
+        return UNEXPECTED
+    except Exception as error:  # noqa: BLE001 - a defect of ours: no traceback unless asked for
+        report(f"{type(error).__name__}: {error}. This is a defect; -vv shows where.", error, verbosity)
+        return UNEXPECTED
+    return code if isinstance(code, int) else 0
+
+
+def silence_stdout() -> None:
+    """Nobody reads standard output any more: let the interpreter's last flush go nowhere, without a message."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

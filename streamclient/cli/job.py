@@ -1,0 +1,324 @@
+"""One source of audio on its way to a transcript. Runs in a thread of its own; several run side by side."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from attrs import define, field, frozen
+
+from streamclient.cli.exits import DONE, PARTLY, REFUSED, UNEXPECTED, Verbosity, exit_code, report
+from streamclient.cli.output import FileSink, JsonWriter, Sink, StdoutSinks, Target, TextWriter, caption
+from streamclient.cli.query import to_options
+from streamclient.cli.screen import Screen
+from streamclient.cli.signals import Interrupt
+from streamclient.client import StreamClient
+from streamclient.errors import SendTimeout, StreamClientError
+from streamclient.events import StreamState, Transcript, Utterance
+from streamclient.hookspecs import StreamView, hookimpl
+from streamclient.messages import Message, Results, TurnInfo
+from streamclient.policies import BufferPolicy, Timeouts
+from streamclient.sources import AudioSource, SourceError, open_source
+from streamclient.sources.decode import decoded
+from streamclient.sources.files import RawFormat
+from streamclient.sources.pacing import paced
+from streamclient_plugins.jsonl import JsonLines
+
+__all__ = ["Job", "Plan", "Service", "combined_exit_code"]
+
+SEND_SLICE = 0.2
+"""Seconds after which a full buffer is left alone to look for a Ctrl-C."""
+
+MOST_EVENTS = 20_000
+"""Events that may wait for a reader of standard output who has paused; more than an hour of speech."""
+
+
+@frozen(kw_only=True)
+class Service:
+    """Who transcribes.
+
+    Args:
+        url: base URL.
+        api_key: or ``None``.
+        access_token: or ``None``.
+        timeouts: deadlines.
+        decodes: whether it decodes containers other than WAV itself.
+    """
+
+    url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False)
+    timeouts: Timeouts = Timeouts()
+    decodes: bool = True
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What all sources of one command have in common.
+
+    Args:
+        service: who transcribes.
+        parameters: of the query string.
+        raw: format of raw audio, or ``None``.
+        plugins: for ``StreamClient``.
+        realtime: send at the speed of speech.
+        interims: whether event lines have interims.
+        overwrite: whether files may be there already.
+        screen: what the person sees.
+        stdout: standard output.
+        interrupt: the wish to stop.
+        verbosity: how much to say of errors.
+        count: number of sources.
+    """
+
+    service: Service
+    parameters: Mapping[str, Any]
+    raw: RawFormat | None
+    plugins: Sequence[object | str]
+    realtime: bool
+    interims: bool
+    overwrite: bool
+    screen: Screen
+    stdout: StdoutSinks
+    interrupt: Interrupt
+    verbosity: Verbosity
+    count: int
+
+
+@define(eq=False)
+class Job:
+    """One source.
+
+    Args:
+        number: its place on the command line.
+        spec: the source as it was named.
+        targets: what to write.
+        plan: what all have in common.
+    """
+
+    number: int
+    spec: str
+    targets: Sequence[Target]
+    plan: Plan
+    _client: StreamClient | None = None
+    _files: list[FileSink] = field(factory=list)
+
+    def run(self) -> int:
+        """Transcribe it, and say what went wrong.
+
+        Returns:
+            The exit code of this source.
+        """
+        if self.plan.interrupt.requested:
+            return UNEXPECTED
+        try:
+            return self._transcribe()
+        except StreamClientError as error:
+            self._report(str(error), error)
+            code = exit_code(error)
+            if code == REFUSED:  # the others have the same key
+                self.plan.interrupt.stop()
+            return code
+        finally:
+            self.plan.stdout.finish(self.number)
+            self.plan.screen.finish(self.number)
+            for file in self._files:
+                file.close()
+
+    def cut_connecting(self) -> None:
+        """Called from the main thread when the command is to stop: do not wait for a connection."""
+        client = self._client
+        if client is not None and client.state in (StreamState.NEW, StreamState.CONNECTING):
+            client.abort()
+
+    def _report(self, text: str, error: BaseException) -> None:
+        several = self.plan.count > 1 and self.spec not in text
+        prefix = f"{self.spec}: " if several else ""
+        report(prefix + text, error, self.plan.verbosity, say=self.plan.screen.say)
+
+    def _transcribe(self) -> int:
+        with closing(self._open()) as source:
+            if source.notice:
+                self.plan.screen.notice(source.notice)
+            options = to_options(self.plan.parameters, source.raw)
+            writers = [self._text_or_json(target, bool(options.multichannel)) for target in self.targets]
+            reporter = Reporter(self, [writer for writer in writers if writer is not None])
+            events = [self._event_lines(target) for target in self.targets if target.format == "jsonl"]
+            plugins = [reporter, *events, *self.plan.plugins]
+            client = self._client = self._connectable(options, plugins)
+            self.plan.screen.start(self.number, source.name, source.duration)
+            try:
+                transcript = self._stream(client, source)
+            finally:
+                if client.stats.messages_received:  # else no older file is replaced by nothing
+                    reporter.end(client.transcript)
+        return self._outcome(client, transcript)
+
+    def _connectable(self, options: Any, plugins: Sequence[object | str]) -> StreamClient:
+        service = self.plan.service
+        return StreamClient(
+            options,
+            url=service.url,
+            api_key=service.api_key,
+            access_token=service.access_token,
+            timeouts=service.timeouts,
+            buffer=BufferPolicy(max_events=MOST_EVENTS),
+            plugins=plugins,
+        )
+
+    def _open(self) -> AudioSource:
+        source = open_source(self.spec, self.plan.raw, readable=self.plan.interrupt.readable)
+        if self.plan.service.decodes or source.raw is not None or source.container == "WAV":
+            return source
+        try:
+            return decoded(source)
+        except BaseException:
+            source.close()
+            raise
+
+    def _stream(self, client: StreamClient, source: AudioSource) -> Transcript:
+        """Send all of it and wait for the end. A stop before the connection stands is no failure."""
+        chunks = self._paced(source) if self.plan.realtime else source.chunks
+        try:
+            with client:
+                self._send(client, chunks)
+        except StreamClientError:
+            if not self._was_cut(client):
+                raise
+        return client.transcript
+
+    def _was_cut(self, client: StreamClient) -> bool:
+        return self.plan.interrupt.requested and not client.stats.audio_bytes
+
+    def _send(self, client: StreamClient, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            while not self.plan.interrupt.requested:
+                try:
+                    client.send(chunk, SEND_SLICE)
+                    break
+                except SendTimeout:
+                    continue
+            else:
+                return
+
+    def _paced(self, source: AudioSource) -> Iterable[bytes]:
+        speed = source.bytes_per_second
+        if not speed:
+            raise SourceError(
+                f"--realtime needs to know how fast {source.name} is spoken, which its container does not tell here",
+                hint="Convert it to WAV first: ffmpeg -i FILE file.wav",
+            )
+        return paced(source.chunks, speed, self.plan.interrupt.wait)
+
+    def _text_or_json(self, target: Target, multichannel: bool) -> "TextWriter | JsonWriter | None":
+        if target.format == "jsonl":
+            return None
+        sink = self._sink(target)
+        if target.format == "json":
+            return JsonWriter(sink, self.spec)
+        return TextWriter(sink, multichannel)
+
+    def _event_lines(self, target: Target) -> "EventLines":
+        return EventLines(sink=self._sink(target), source=self.spec, interims=self.plan.interims)
+
+    def _sink(self, target: Target) -> Sink:
+        if target.path is None:
+            return self.plan.stdout.sink(self.number)
+        file = FileSink(target.path, self.plan.overwrite)
+        self._files.append(file)
+        return file
+
+    def _outcome(self, client: StreamClient, transcript: Transcript) -> int:
+        for file in self._files:
+            self.plan.screen.notice(f"wrote {file.path}")
+        if self.plan.interrupt.requested:
+            return DONE
+        if not transcript.complete:
+            spans = ", ".join(f"{gap.start:.1f} to {gap.end:.1f} s" for gap in transcript.gaps)
+            self.plan.screen.notice(f"the transcript of {self.spec} is not complete; missing: {spans or 'its end'}")
+            return PARTLY
+        return PARTLY if client.stats.plugin_errors else DONE
+
+
+@define(eq=False)
+class Reporter:
+    """The plugin that feeds screen and writers. What a writer raises is kept and raised at the end."""
+
+    job: Job
+    writers: Sequence[TextWriter | JsonWriter]
+    _failure: StreamClientError | None = None
+
+    @hookimpl
+    def on_message(self, message: Message) -> None:
+        """Move the bar."""
+        if isinstance(message, Results):
+            self.job.plan.screen.progress(self.job.number, message.end)
+
+    @hookimpl
+    def on_interim(self, result: Results | TurnInfo) -> None:
+        """Show unfinished words."""
+        self.job.plan.screen.interim(self.job.number, result.transcript)
+
+    @hookimpl
+    def on_utterance(self, stream: StreamView, utterance: Utterance) -> None:
+        """Show and write finished words."""
+        multichannel = bool(getattr(stream.options, "multichannel", False))
+        self.job.plan.screen.caption(self.job.number, caption(utterance, multichannel=multichannel))
+        for writer in self.writers:
+            self._attempt(partial(writer.utterance, utterance))
+
+    @hookimpl
+    def on_disconnect(self, error: StreamClientError, retry_in: float) -> None:
+        """Say that there is an outage."""
+        self.job.plan.screen.notice(f"connection lost ({error.message}); connecting again in {retry_in:.1f} s")
+
+    @hookimpl
+    def on_reconnect(self, outage: float) -> None:
+        """Say that it is over."""
+        self.job.plan.screen.notice(f"connected again after {outage:.1f} s")
+
+    def end(self, transcript: Transcript) -> None:
+        """Write what comes last.
+
+        Raises:
+            StreamClientError: something could not be written, now or before.
+        """
+        for writer in self.writers:
+            self._attempt(partial(writer.end, transcript))
+        if self._failure is not None:
+            raise self._failure
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        if self._failure is not None:
+            return
+        try:
+            write()
+        except StreamClientError as error:
+            self._failure = error
+            self.job.plan.interrupt.stop()
+
+
+@define(eq=False, kw_only=True)
+class EventLines(JsonLines):
+    """The plugin ``jsonl``, with the name of the source in each line, writing to a sink."""
+
+    sink: Sink
+    source: str
+
+    def open(self, stream: StreamView) -> None:
+        """The sink is open."""
+
+    def write_line(self, line: str) -> None:
+        """Put the source in front of the other members of the object."""
+        self.sink(f'{{"source":{json.dumps(self.source, ensure_ascii=False)},{line[1:]}\n')
+
+    def close(self) -> None:
+        """The job closes the sink."""
+
+
+def combined_exit_code(codes: Sequence[int]) -> int:
+    """One exit code for several sources: what they have in common, else "partly done" or the first failure."""
+    if len(set(codes)) == 1:
+        return codes[0]
+    return PARTLY if DONE in codes or PARTLY in codes else next(code for code in codes if code)

@@ -1,0 +1,80 @@
+"""Options in groups, and the one that reads the settings files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from streamclient.cli.config import check_names, load_settings
+
+__all__ = ["GroupedCommand", "GroupedOption", "config_option", "grouped"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class GroupedOption(click.Option):
+    """An option that stands under a heading of the help."""
+
+    def __init__(self, *names: Any, group: str, **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose help has its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each group, in the order in which they first come."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record is not None:
+                groups.setdefault(getattr(option, "group", "Work"), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def grouped(group: str, prefix: str) -> Callable[..., Callable[[F], F]]:
+    """``click.option`` for one group; each can be set by an environment variable, ``prefix`` and its long name."""
+
+    def option(*names: str, **settings: Any) -> Callable[[F], F]:
+        long = next(name for name in names if name.startswith("--")).partition("/")[0]
+        variable = f"{prefix}_{long[2:].replace('-', '_').upper()}"
+        return click.option(*names, cls=GroupedOption, group=group, envvar=variable, **settings)
+
+    return option
+
+
+def config_option(table: str, prefix: str) -> Callable[[F], F]:
+    """``--config``: reads the settings files, whose ``table`` then gives the defaults of the other options."""
+
+    def read(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+        settings = load_settings(path)
+        names = {name: option for option in ctx.command.params for name in _names(option)}
+        found = settings.table(table)
+        check_names(found, tuple(names), f"The table [{table}] of the settings")
+        ctx.default_map = {names[name].name: value for name, value in found.items()}
+        ctx.meta["settings"] = settings
+        return path
+
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=read,
+        cls=GroupedOption,
+        group="Work",
+        envvar=f"{prefix}_CONFIG",
+        help="Settings to read instead of the project's streamclient.toml.",
+    )
+
+
+def _names(option: click.Parameter) -> list[str]:
+    """What a settings file may call an option: its long name."""
+    if not isinstance(option, click.Option) or not option.opts or option.name in ("help", "config"):
+        return []
+    return [name.removeprefix("--").replace("-", "_") for name in option.opts if name.startswith("--")]

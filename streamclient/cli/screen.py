@@ -1,0 +1,251 @@
+"""What a person sees on stderr: notices everywhere; live captions and progress on a terminal (by rich)."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from attrs import define
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+    from rich.text import Text
+
+__all__ = ["LiveScreen", "Screen", "is_live_terminal", "open_screen", "printable"]
+
+REFRESH_SECONDS = 0.05
+CAPTION_LINES = 2
+BAR_WIDTH = 30
+CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
+
+
+def printable(text: str) -> str:
+    """The text in one line, without control characters: a service must not be able to steer the terminal."""
+    return " ".join(text.split()).translate(CONTROLS)
+
+
+def is_live_terminal(stream: TextIO) -> bool:
+    """Whether lines on ``stream`` can be rewritten."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+@contextmanager
+def open_screen(*, quiet: bool, stdout_is_transcript: bool) -> "Iterator[Screen]":
+    """The screen that fits this terminal, pipe or file.
+
+    Args:
+        quiet: say nothing but errors.
+        stdout_is_transcript: the transcript goes to standard output as text.
+    """
+    if quiet or not is_live_terminal(sys.stderr):
+        yield Screen(sys.stderr, quiet=quiet)
+        return
+    screen = LiveScreen(keep_captions=not (stdout_is_transcript and sys.stdout.isatty()))
+    try:
+        yield screen
+    finally:
+        screen.close()
+
+
+class Screen:
+    """Notices in lines of their own, and nothing else: for pipes, files and dumb terminals.
+
+    Any thread may call any method.
+    """
+
+    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self.lock = threading.Lock()
+
+    def notice(self, text: str) -> None:
+        """Something worth knowing."""
+        if not self._quiet:
+            self.say(f"streamclient: {text}")
+
+    def say(self, line: str) -> None:
+        """A line that is shown in any case."""
+        with self.lock:
+            self._stream.write(printable(line) + "\n")
+            self._stream.flush()
+
+    def start(self, stream: int, name: str, duration: float | None) -> None:
+        """A stream begins.
+
+        Args:
+            stream: its number on the command line.
+            name: of its source.
+            duration: seconds of audio, or ``None``.
+        """
+
+    def progress(self, stream: int, position: float) -> None:
+        """Its audio is transcribed up to ``position`` seconds."""
+
+    def interim(self, stream: int, text: str) -> None:
+        """Its unfinished words, instead of those before."""
+
+    def caption(self, stream: int, text: str) -> None:
+        """A finished utterance of it."""
+
+    def finish(self, stream: int) -> None:
+        """It has ended."""
+
+    @contextmanager
+    def cleared(self) -> Iterator[None]:
+        """While another hand writes to the same terminal."""
+        with self.lock:
+            yield
+
+
+@define
+class Lane:
+    """What is shown of one stream."""
+
+    name: str
+    duration: float | None
+    position: float = 0.0
+    interim: str = ""
+
+
+class LiveScreen(Screen):
+    """Captions as they come, with one line of progress for each stream under way.
+
+    Args:
+        keep_captions: leave finished utterances standing; where standard output is the same terminal and gets
+            them as well, they would be there twice.
+    """
+
+    def __init__(self, *, keep_captions: bool, console: "Console | None" = None) -> None:
+        super().__init__(sys.stderr)
+        self._console = console or _console()
+        self._keep_captions = keep_captions
+        self._lanes: dict[int, Lane] = {}
+        self._live: Live | None = None
+        self._refreshed = 0.0
+
+    def say(self, line: str) -> None:
+        """A line above the captions."""
+        with self.lock:
+            self._print(printable(line))
+
+    def start(self, stream: int, name: str, duration: float | None) -> None:
+        """Show a line of progress."""
+        with self.lock:
+            self._lanes[stream] = Lane(printable(name), duration)
+            self._refresh()
+
+    def progress(self, stream: int, position: float) -> None:
+        """Move the bar."""
+        self._change(stream, lambda lane: setattr(lane, "position", max(lane.position, position)))
+
+    def interim(self, stream: int, text: str) -> None:
+        """Replace the unfinished words."""
+        self._change(stream, lambda lane: setattr(lane, "interim", printable(text)))
+
+    def caption(self, stream: int, text: str) -> None:
+        """Let finished words stand above, and forget the unfinished ones."""
+        with self.lock:
+            if lane := self._lanes.get(stream):
+                lane.interim = ""
+                if self._keep_captions:
+                    name = f"{lane.name}: " if len(self._lanes) > 1 else ""
+                    self._print(name + printable(text))
+            self._refresh()
+
+    def finish(self, stream: int) -> None:
+        """Take the line of progress away."""
+        with self.lock:
+            self._lanes.pop(stream, None)
+            self._refresh()
+
+    @contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Take everything transient away, and bring it back."""
+        with self.lock:
+            self._hide()
+            yield
+            self._refresh()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        with self.lock:
+            self._lanes.clear()
+            self._hide()
+
+    def _change(self, stream: int, change: Callable[[Lane], None]) -> None:
+        with self.lock:
+            if lane := self._lanes.get(stream):
+                change(lane)
+                if time.monotonic() - self._refreshed >= REFRESH_SECONDS:
+                    self._refresh()
+
+    def _print(self, text: str) -> None:
+        self._console.print(_text(text), soft_wrap=True)
+
+    def _hide(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _refresh(self) -> None:
+        from rich.live import Live
+
+        self._refreshed = time.monotonic()
+        if not self._lanes:
+            self._hide()
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
+            self._live.start()
+        self._live.update(self._render(), refresh=True)
+
+    def _render(self) -> "RenderableType":
+        from rich.console import Group
+
+        captions = [self._unfinished(lane) for lane in self._lanes.values() if lane.interim]
+        return Group(*captions, *(_progress(lane) for lane in self._lanes.values()))
+
+    def _unfinished(self, lane: Lane) -> "Text":
+        """The last lines of the unfinished words, dim: they may still change."""
+        lines = _text(lane.interim, "dim").wrap(self._console, max(self._console.width - 1, 1))
+        return _text("\n").join(lines[-CAPTION_LINES:])
+
+
+def _console() -> "Console":
+    try:
+        from rich.console import Console
+    except ImportError as error:
+        from streamclient.sources import MissingExtra
+
+        raise MissingExtra("The command line", "cli") from error
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def _text(text: str, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _progress(lane: Lane) -> "RenderableType":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    line = Table.grid(padding=(0, 1))
+    if not lane.duration:
+        line.add_row(_text(lane.name, "cyan"), _text(_clock(lane.position)))
+        return line
+    position = min(lane.position, lane.duration)
+    bar = ProgressBar(total=lane.duration, completed=position, width=BAR_WIDTH)
+    line.add_row(_text(lane.name, "cyan"), bar, _text(f"{_clock(position)} / {_clock(lane.duration)}"))
+    return line
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,290 @@
+"""The command ``transcribe``."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from streamclient.cli.config import Settings
+from streamclient.cli.exits import UNEXPECTED, Verbosity
+from streamclient.cli.logs import log_to
+from streamclient.cli.options import GroupedCommand, config_option, grouped
+from streamclient.cli.output import FORMATS, StdoutSinks, plan_targets
+from streamclient.cli.query import parse_parameters, raw_format, unknown_parameters
+from streamclient.cli.screen import LiveScreen, Screen, open_screen
+from streamclient.cli.signals import Interrupt
+from streamclient.options import RAW_ENCODINGS
+from streamclient.policies import Timeouts
+from streamclient.sources.files import STDIN
+
+if TYPE_CHECKING:
+    from streamclient.cli.job import Service
+
+__all__ = ["command"]
+
+EPILOG = """
+\b
+Examples:
+  streamclient transcribe talk.wav
+  streamclient transcribe talk.wav > talk.txt          captions on the terminal, the text in the file
+  streamclient transcribe *.wav -f txt -f json -j 4    files talk.txt, talk.json, ... four at a time
+  streamclient transcribe call.raw --encoding mulaw --sample-rate 8000
+  ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
+  streamclient transcribe - --json < talk.wav | jq -r 'select(.event == "utterance").text'
+  streamclient transcribe talk.wav -o keyterm=Deepgram -o smart_format=false --plugin jsonl:path=talk.jsonl
+
+\b
+Every option can also be set by $STREAMCLIENT_ and its name (STREAMCLIENT_MODEL), and in the table [transcribe] of
+streamclient.toml. The key comes from $STREAMCLIENT_API_KEY, $DEEPGRAM_API_KEY or such a file, never from an option.
+"""
+
+audio, service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Audio", "Service", "Output", "Work"))
+
+
+@click.command(
+    "transcribe",
+    cls=GroupedCommand,
+    epilog=EPILOG,
+    context_settings={"max_content_width": 100},
+)
+@click.argument("files", metavar="[FILE|-]...", nargs=-1)
+@audio("--encoding", type=click.Choice(RAW_ENCODINGS), help="Encoding of raw audio; not for WAV, MP3 and the like.")
+@audio("--sample-rate", type=click.IntRange(min=1), metavar="HZ", help="Sample rate of raw audio.")
+@audio("--channels", type=click.IntRange(min=1), metavar="N", help="Interleaved channels of raw audio.")
+@audio("--realtime", is_flag=True, help="Send at the speed of speech, not as fast as the service takes it.")
+@service("-m", "--model", metavar="NAME", help="The model, or the id of a custom one.  [default: nova-3]")
+@service("-l", "--language", metavar="TAG", help="Spoken language, for example en-US, or 'multi'.")
+@service("--diarize/--no-diarize", default=None, help="Tell speakers apart.")
+@service("--interim", is_flag=True, help="Ask for interim results, and put them among the events of --json.")
+@service("-o", "--option", metavar="PARAM=VALUE", multiple=True, help="Any parameter of the service; repeatable.")
+@service("--url", metavar="URL", help="Base URL of the service, for example ws://127.0.0.1:8765.")
+@service("--local", is_flag=True, help="Use the recogniser on this machine, even if there is a key.")
+@service(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long to wait for a connection (default 10), and for a silent service at the end (default 30).",
+)
+@output(
+    "-f",
+    "--format",
+    "formats",
+    type=click.Choice(FORMATS),
+    multiple=True,
+    help="Format of the transcript; with several, files are written.  [default: txt]",
+)
+@output("--json", "as_json", is_flag=True, help="One JSON object per event and line on standard output, as it comes.")
+@output(
+    "--out",
+    "template",
+    metavar="TEMPLATE",
+    help="Name of the files, from {stem}, {name}, {parent} and {format}.  [default: {stem}.{format}]",
+)
+@output(
+    "--output-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write files, and here.  [default: the current directory]",
+)
+@output("--overwrite", is_flag=True, help="Replace files that exist.")
+@work("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Files at a time.")
+@work(
+    "--plugin",
+    "plugins",
+    metavar="NAME[:OPTION=VALUE,...]",
+    multiple=True,
+    help="Switch a plugin on: an installed one, or a .py file; repeatable.",
+)
+@config_option("transcribe", "STREAMCLIENT")
+@work("-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
+@work("-v", "--verbose", count=True, help="Log what happens; -vv also tracebacks.")
+@click.pass_context
+def command(ctx: click.Context, /, files: tuple[str, ...], **options: Any) -> int:
+    """Print the transcript of audio files, or of standard input (-).
+
+    WAV and other containers (MP3, FLAC, Ogg, WebM, MP4) say themselves what they are; raw audio needs --encoding,
+    --sample-rate and --channels. Standard output carries the transcript and nothing else, an utterance per line, in
+    the order of the files. Captions, progress and notices go to standard error.
+
+    Without a key and a --url, a recogniser on this machine transcribes; its quality is not Deepgram's.
+    """
+    verbosity = ctx.ensure_object(Verbosity)
+    verbosity.level = options["verbose"]
+    settings: Settings = ctx.meta["settings"]
+    return _transcribe(_sources(files), Choice(settings=settings, verbosity=verbosity, **options))
+
+
+@attrs.frozen(kw_only=True)
+class Choice:
+    """What the command line, the environment and the files decided, option by option."""
+
+    settings: Settings
+    verbosity: Verbosity
+    encoding: str | None
+    sample_rate: int | None
+    channels: int | None
+    realtime: bool
+    model: str | None
+    language: str | None
+    diarize: bool | None
+    interim: bool
+    option: tuple[str, ...]
+    url: str | None
+    local: bool
+    timeout: float | None
+    formats: tuple[str, ...]
+    as_json: bool
+    template: str | None
+    output_dir: Path | None
+    overwrite: bool
+    jobs: int
+    plugins: tuple[str, ...]
+    quiet: bool
+    verbose: int
+
+    @property
+    def file_formats(self) -> tuple[str, ...]:
+        """The formats of ``--format``, each once."""
+        return tuple(dict.fromkeys(self.formats))
+
+
+def _sources(files: tuple[str, ...]) -> tuple[str, ...]:
+    if not files and sys.stdin is not None and not sys.stdin.isatty():
+        return (STDIN,)
+    if not files:
+        raise click.UsageError("There is no audio: name a file, or pipe audio in.", click.get_current_context())
+    if files.count(STDIN) > 1:
+        raise click.UsageError("Standard input can be read only once.", click.get_current_context())
+    return files
+
+
+def _transcribe(sources: Sequence[str], choice: Choice) -> int:
+    from streamclient.cli.job import Job, Plan, combined_exit_code
+    from streamclient.cli.running import run_jobs
+
+    targets = _targets(sources, choice)
+    to_stdout = {target.format for plan in targets for target in plan if target.path is None}
+    parameters = _parameters(choice)
+    raw = raw_format(parameters)
+    plugins = _plugins(choice)
+    with ExitStack() as stack:
+        interrupt = stack.enter_context(Interrupt())
+        screen = stack.enter_context(open_screen(quiet=choice.quiet, stdout_is_transcript="txt" in to_stdout))
+        stack.enter_context(log_to(screen, choice.verbose))
+        for sentence in unknown_parameters(parameters):
+            screen.notice(sentence)
+        stdout = StdoutSinks(len(sources), screen, interrupt.stop, separator="\n" if "txt" in to_stdout else "")
+        plan = Plan(
+            service=_service(choice, screen, stack),
+            parameters=_with_interims(parameters, choice, screen),
+            raw=raw,
+            plugins=plugins,
+            realtime=choice.realtime,
+            interims=choice.interim,
+            overwrite=choice.overwrite,
+            screen=screen,
+            stdout=stdout,
+            interrupt=interrupt,
+            verbosity=choice.verbosity,
+            count=len(sources),
+        )
+        jobs = [Job(number, spec, targets[number], plan) for number, spec in enumerate(sources)]
+        codes = run_jobs(jobs, choice.jobs, interrupt, screen)
+    if stdout.gone:
+        from streamclient.cli import silence_stdout
+
+        silence_stdout()
+        return UNEXPECTED
+    return interrupt.exit_code or combined_exit_code(codes)
+
+
+def _targets(sources: Sequence[str], choice: Choice) -> Any:
+    from streamclient.cli.output import Target
+
+    formats = choice.file_formats
+    if choice.as_json and not formats:
+        return [[Target("jsonl")] for _ in sources]
+    directory = choice.output_dir if not choice.as_json else choice.output_dir or Path()
+    plans = plan_targets(
+        sources, formats or ("txt",), template=choice.template, directory=directory, overwrite=choice.overwrite
+    )
+    return [[*plan, Target("jsonl")] for plan in plans] if choice.as_json else plans
+
+
+def _parameters(choice: Choice) -> dict[str, Any]:
+    """``-o`` over the other options over the table ``[options]``."""
+    named = {
+        name: getattr(choice, name)
+        for name in ("model", "language", "encoding", "sample_rate", "channels", "diarize")
+        if getattr(choice, name) is not None
+    }
+    return {**choice.settings.table("options"), **named, **parse_parameters(choice.option)}
+
+
+def _with_interims(parameters: Mapping[str, Any], choice: Choice, screen: Screen) -> dict[str, Any]:
+    """Live captions need interims; nothing else does, unless it was asked for."""
+    wanted = choice.interim or isinstance(screen, LiveScreen) or "utterance_end_ms" in parameters
+    return {"interim_results": True, **parameters} if wanted else dict(parameters)
+
+
+def _plugins(choice: Choice) -> list[object | str]:
+    """The plugins of the option and of the tables ``[plugins.NAME]``; the option's words win over the table's."""
+    from streamclient.plugin_options import parse_options
+    from streamclient.plugins import configure_plugin, load_plugins
+
+    tables = dict(choice.settings.table("plugins"))
+    plugins: list[object | str] = []
+    for spec in choice.plugins:
+        name, _, words = spec.partition(":")
+        table = tables.pop(name, None)
+        plugins.append(spec if table is None else configure_plugin(name, {**table, **parse_options(name, words)}))
+    plugins += [configure_plugin(name, table) for name, table in tables.items()]
+    load_plugins(plugins)  # what is wrong with them is said before any work
+    return plugins
+
+
+def _service(choice: Choice, screen: Screen, stack: ExitStack) -> "Service":
+    from streamclient.cli.job import Service
+
+    timeouts = Timeouts()
+    if choice.timeout is not None:
+        timeouts = Timeouts(connect=choice.timeout, send=choice.timeout, close=choice.timeout)
+    api_key, access_token = _credentials(choice.settings)
+    if choice.local or not (choice.url or api_key or access_token):
+        return Service(url=_local_url(screen, stack), api_key="local", timeouts=timeouts, decodes=False)
+    if choice.url and choice.url == choice.settings.table("transcribe").get("url"):
+        screen.notice(f"using {choice.url}, as {choice.settings.files[0]} says")
+    return Service(url=choice.url, api_key=api_key, access_token=access_token, timeouts=timeouts)
+
+
+def _credentials(settings: Settings) -> tuple[str | None, str | None]:
+    """API key and access token: the first place that has one of them decides."""
+    places: tuple[Mapping[str, str | None], ...] = (
+        {
+            "api_key": os.environ.get("STREAMCLIENT_API_KEY"),
+            "access_token": os.environ.get("STREAMCLIENT_ACCESS_TOKEN"),
+        },
+        {"api_key": os.environ.get("DEEPGRAM_API_KEY")},
+        settings.secrets,
+    )
+    for place in places:
+        if place.get("api_key") or place.get("access_token"):
+            api_key = place.get("api_key") or None
+            return api_key, None if api_key else place["access_token"]
+    return None, None
+
+
+def _local_url(screen: Screen, stack: ExitStack) -> str:
+    from streamclient.server import LocalServer
+
+    server = stack.enter_context(LocalServer(engine="pocketsphinx"))
+    screen.notice(
+        f"no API key, so a recogniser on this machine ({server.engine.name}, US English) transcribes; "
+        "its quality is not Deepgram's"
+    )
+    return server.url
