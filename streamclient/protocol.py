@@ -285,12 +285,13 @@ class Protocol:
         """The reader's last word: the server's close frame, or the error that ended the reading."""
         self._link = _Link.ENDED
         self._close_frame = close
-        self._reason = self._reason or error
+        if not self._aborted:
+            self._reason = self._reason or error
         self._end(self._decide())
 
     def write_failed(self, error: StreamClientError, now: float) -> None:
         """A write failed; nothing more is written, but what the server still says is read for a moment."""
-        if self._link is _Link.UP:
+        if self._link is _Link.UP and not self._aborted:
             self._reason = self._reason or error
             self._drain_until = now + LAST_WORDS
 

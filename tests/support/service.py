@@ -1,0 +1,211 @@
+"""A service on 127.0.0.1 that does what a test says, over a real websocket."""
+
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import Server, ServerConnection, serve
+
+CLOSE_STREAM = '{"type": "CloseStream"}'
+LINEAR16 = {"encoding": "linear16", "sample_rate": 16000}
+SOON = 10.0
+"""Seconds that only elapse when a test is about to fail."""
+
+
+def final(text: str, start: float, duration: float = 1.0, **fields: Any) -> dict[str, Any]:
+    """A final result whose words share its span evenly."""
+    words = text.split()
+    step = duration / max(len(words), 1)
+    spoken = [
+        {"word": word, "start": start + step * index, "end": start + step * (index + 1), "confidence": 0.9}
+        for index, word in enumerate(words)
+    ]
+    return {
+        "type": "Results",
+        "channel_index": [0, 1],
+        "start": start,
+        "duration": duration,
+        "is_final": True,
+        "speech_final": True,
+        "from_finalize": False,
+        "channel": {"alternatives": [{"transcript": text, "confidence": 0.9, "words": spoken}]},
+        **fields,
+    }
+
+
+def interim(text: str, start: float, duration: float = 1.0) -> dict[str, Any]:
+    """A preliminary result."""
+    return final(text, start, duration, is_final=False, speech_final=False)
+
+
+def metadata(duration: float = 1.0, channels: int = 1, sha256: str = "ab" * 32) -> dict[str, Any]:
+    """The summary at the end."""
+    return {"type": "Metadata", "request_id": "r", "duration": duration, "channels": channels, "sha256": sha256}
+
+
+class Call:
+    """One connection as the service sees it."""
+
+    def __init__(self, ws: ServerConnection) -> None:
+        self.ws = ws
+        self.frames: list[bytes | str] = []
+        self.ended = threading.Event()
+        assert ws.request is not None
+        self.path = ws.request.path
+        self.headers = ws.request.headers
+
+    @property
+    def audio(self) -> bytes:
+        """All audio received."""
+        return b"".join(frame for frame in self.frames if isinstance(frame, bytes))
+
+    @property
+    def texts(self) -> list[str]:
+        """All text messages received."""
+        return [frame for frame in self.frames if isinstance(frame, str)]
+
+    def read(self) -> bytes | str:
+        """The next frame."""
+        frame = self.ws.recv()
+        self.frames.append(frame)
+        return frame
+
+    def read_until(self, text: str = CLOSE_STREAM) -> None:
+        """Read up to a text message."""
+        while self.read() != text:
+            pass
+
+    def read_to_end(self) -> None:
+        """Read until the client closes."""
+        try:
+            while True:
+                self.read()
+        except ConnectionClosed:
+            pass
+
+    def say(self, *messages: dict[str, Any] | str) -> None:
+        """Send messages."""
+        for message in messages:
+            self.ws.send(message if isinstance(message, str) else json.dumps(message))
+
+    def end(self, *messages: dict[str, Any] | str, code: int = 1000, reason: str = "") -> None:
+        """Send messages, close, and read what a client may wrongly send after its CloseStream."""
+        self.say(*messages)
+        with self.ws.protocol_mutex:
+            self.ws.protocol.send_close(code, reason)
+            self.ws.send_data()
+        self.read_to_end()
+
+    def reset(self) -> None:
+        """Break the connection without a word."""
+        self.ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.ws.socket.close()
+
+
+Script = Callable[[Call], None]
+
+
+def obedient(*messages: dict[str, Any]) -> Script:
+    """A service that hears everything, then says these messages, then closes."""
+
+    def script(call: Call) -> None:
+        call.read_until()
+        call.end(*messages)
+
+    return script
+
+
+class Service:
+    """The service of one test."""
+
+    def __init__(self, script: Script, tls: ssl.SSLContext | None) -> None:
+        self.calls: list[Call] = []
+        self.called = threading.Semaphore(0)
+        self.failures: list[BaseException] = []
+        self.refusal: Callable[[Request], tuple[int, dict[str, str], bytes] | None] = lambda _: None
+        self._script = script
+        self._server: Server = serve(
+            self._handle,
+            "127.0.0.1",
+            0,
+            ssl=tls,
+            process_request=self._admit,
+            process_response=self._name,
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
+        )
+        port = self._server.socket.getsockname()[1]
+        self.url = f"ws://127.0.0.1:{port}" if tls is None else f"wss://localhost:{port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    @property
+    def call(self) -> Call:
+        """The only call."""
+        (call,) = self.calls
+        return call
+
+    def wait_for_call(self) -> Call:
+        """The next call, once it is there."""
+        assert self.called.acquire(timeout=SOON)
+        return self.calls[-1]
+
+    def stop(self) -> None:
+        """End all calls and all threads."""
+        self._server.shutdown()
+        self._thread.join(SOON)
+        for call in self.calls:
+            if not call.ended.is_set():
+                try:
+                    call.ws.socket.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+            assert call.ended.wait(SOON)
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        refused = self.refusal(request)
+        if refused is None:
+            return None
+        status, headers, body = refused
+        response = connection.respond(status, "")
+        del response.headers["Content-Length"]
+        response.headers["Content-Length"] = str(len(body))
+        for name, value in headers.items():
+            response.headers[name] = value
+        response.body = body
+        return response
+
+    def _name(self, _connection: ServerConnection, _request: Request, response: Response) -> None:
+        response.headers["dg-request-id"] = f"request-{len(self.calls)}"
+
+    def _handle(self, ws: ServerConnection) -> None:
+        call = Call(ws)
+        self.calls.append(call)
+        self.called.release()
+        try:
+            self._script(call)
+        except ConnectionClosed:
+            pass
+        except BaseException as error:
+            self.failures.append(error)
+        finally:
+            call.ended.set()
+
+
+@contextmanager
+def serving(script: Script | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Service]:
+    """A service that lives as long as the block."""
+    service = Service(script or obedient(metadata()), tls)
+    try:
+        yield service
+    finally:
+        service.stop()
+    assert not service.failures, service.failures
