@@ -406,8 +406,16 @@ def _seconds(value: Any) -> float:
     return number
 
 
-def _ratio(value: Any) -> float:
+def _seconds_or_zero(value: Any) -> float:
     return _seconds(value) if value is not None else 0.0
+
+
+def _ratio(value: Any) -> float:
+    """A confidence; 0.0 for what is none, since it must not cost the words it belongs to."""
+    try:
+        return _seconds_or_zero(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 def _count(value: Any) -> int:
@@ -448,16 +456,22 @@ def _words(value: Any) -> tuple[Word, ...]:
 
 
 def _word(raw: Raw) -> Word:
-    speaker = raw.get("speaker")
     return Word(
         _required_text(raw["word"]),
-        _seconds(raw.get("start", 0.0)),
-        _seconds(raw.get("end", 0.0)),
+        _seconds_or_zero(raw.get("start")),
+        _seconds_or_zero(raw.get("end")),
         _ratio(raw.get("confidence")),
         _text(raw.get("punctuated_word")),
-        None if speaker is None else _count(speaker),
+        _speaker(raw.get("speaker")),
         _text(raw.get("language")),
     )
+
+
+def _speaker(value: Any) -> int | None:
+    try:
+        return _count(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _alternative(raw: Raw) -> Alternative:
@@ -471,8 +485,8 @@ def _alternative(raw: Raw) -> Alternative:
 
 def _entity(raw: Raw) -> Entity:
     return Entity(
-        raw["label"],
-        raw["value"],
+        _required_text(raw["label"]),
+        _required_text(raw["value"]),
         _text(raw.get("raw_value")),
         _ratio(raw.get("confidence")),
         _count(raw["start_word"]),
@@ -518,7 +532,7 @@ def _utterance_end(raw: Raw) -> UtteranceEnd:
 def _metadata(raw: Raw) -> Metadata:
     return Metadata(
         request_id=_text(raw.get("request_id")),
-        duration=_ratio(raw.get("duration")),
+        duration=_seconds_or_zero(raw.get("duration")),
         channels=_count(raw.get("channels") or 0),
         sha256=_text(raw.get("sha256")),
         created=_text(raw.get("created")),
