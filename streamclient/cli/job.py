@@ -1,6 +1,7 @@
 """One source of audio on its way to a transcript. Runs in a thread of its own; several run side by side."""
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -53,6 +54,26 @@ class Service:
     decodes: bool = True
 
 
+class Lazy:
+    """The service, made when the first source is there: a local one takes a moment to start.
+
+    Args:
+        make: makes it; called once.
+    """
+
+    def __init__(self, make: Callable[[], Service]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._service: Service | None = None
+
+    def get(self) -> Service:
+        """The service; any thread may ask."""
+        with self._lock:
+            if self._service is None:
+                self._service = self._make()
+            return self._service
+
+
 @frozen(kw_only=True)
 class Plan:
     """What all sources of one command have in common.
@@ -72,7 +93,7 @@ class Plan:
         count: number of sources.
     """
 
-    service: Service
+    service: "Lazy"
     parameters: Mapping[str, Any]
     raw: RawFormat | None
     plugins: Sequence[object | str]
@@ -156,7 +177,7 @@ class Job:
         return self._outcome(client, transcript)
 
     def _connectable(self, options: Any, plugins: Sequence[object | str]) -> StreamClient:
-        service = self.plan.service
+        service = self.plan.service.get()
         return StreamClient(
             options,
             url=service.url,
@@ -169,10 +190,9 @@ class Job:
 
     def _open(self) -> AudioSource:
         source = open_source(self.spec, self.plan.raw, readable=self.plan.interrupt.readable)
-        if self.plan.service.decodes or source.raw is not None or source.container == "WAV":
-            return source
         try:
-            return decoded(source)
+            plays = source.raw is not None or source.container == "WAV" or self.plan.service.get().decodes
+            return source if plays else decoded(source)
         except BaseException:
             source.close()
             raise
@@ -248,6 +268,8 @@ class Reporter:
     job: Job
     writers: Sequence[TextWriter | JsonWriter]
     _failure: StreamClientError | None = None
+    _unfinished: dict[int, str] = field(factory=dict)
+    """By channel: the finals since its last utterance."""
 
     @hookimpl
     def on_message(self, message: Message) -> None:
@@ -258,11 +280,19 @@ class Reporter:
     @hookimpl
     def on_interim(self, result: Results | TurnInfo) -> None:
         """Show unfinished words."""
-        self.job.plan.screen.interim(self.job.number, result.transcript)
+        self._show(_channel(result), result.transcript)
+
+    @hookimpl
+    def on_final(self, result: Results | TurnInfo) -> None:
+        """Keep showing words whose utterance goes on."""
+        channel = _channel(result)
+        self._unfinished[channel] = f"{self._unfinished.get(channel, '')} {result.transcript}".strip()
+        self._show(channel, "")
 
     @hookimpl
     def on_utterance(self, stream: StreamView, utterance: Utterance) -> None:
         """Show and write finished words."""
+        self._unfinished.pop(utterance.channel, None)
         multichannel = bool(getattr(stream.options, "multichannel", False))
         self.job.plan.screen.caption(self.job.number, caption(utterance, multichannel=multichannel))
         for writer in self.writers:
@@ -289,6 +319,9 @@ class Reporter:
         if self._failure is not None:
             raise self._failure
 
+    def _show(self, channel: int, interim: str) -> None:
+        self.job.plan.screen.interim(self.job.number, f"{self._unfinished.get(channel, '')} {interim}")
+
     def _attempt(self, write: Callable[[], None]) -> None:
         if self._failure is not None:
             return
@@ -297,6 +330,10 @@ class Reporter:
         except StreamClientError as error:
             self._failure = error
             self.job.plan.interrupt.stop()
+
+
+def _channel(result: Results | TurnInfo) -> int:
+    return result.channel if isinstance(result, Results) else 0
 
 
 @define(eq=False, kw_only=True)

@@ -184,7 +184,7 @@ class LiveScreen(Screen):
                     self._refresh()
 
     def _print(self, text: str) -> None:
-        self._console.print(_text(text), soft_wrap=True)
+        self._console.print(_text(text), overflow="fold")
 
     def _hide(self) -> None:
         if self._live is not None:

@@ -76,7 +76,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         port=options["port"],
         api_keys=_keys(options["api_key_file"]),
     )
-    with Interrupt() as interrupt, _log(screen, options["verbose"]), server:
+    with Interrupt() as interrupt, server, _log(screen, options["verbose"]):
         screen.notice(f"serving {server.engine.name} at {server.url}{' to clients with a key' * bool(server.api_keys)}")
         screen.notice(f"try: streamclient transcribe FILE --url {server.url}")
         interrupt.wait(None)

@@ -1,9 +1,9 @@
 """The command ``transcribe``."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from streamclient.cli.exits import UNEXPECTED, Verbosity
 from streamclient.cli.logs import log_to
 from streamclient.cli.options import GroupedCommand, config_option, grouped
 from streamclient.cli.output import FORMATS, StdoutSinks, plan_targets
-from streamclient.cli.query import parse_parameters, raw_format, unknown_parameters
+from streamclient.cli.query import parse_parameters, raw_format, to_options, unknown_parameters
 from streamclient.cli.screen import LiveScreen, Screen, open_screen
 from streamclient.cli.signals import Interrupt
 from streamclient.options import RAW_ENCODINGS
@@ -154,23 +154,22 @@ class Choice:
 
 
 def _sources(files: tuple[str, ...]) -> tuple[str, ...]:
-    if not files and sys.stdin is not None and not sys.stdin.isatty():
-        return (STDIN,)
     if not files:
-        raise click.UsageError("There is no audio: name a file, or pipe audio in.", click.get_current_context())
+        raise click.UsageError("There is no audio: name a file, or - for standard input.", click.get_current_context())
     if files.count(STDIN) > 1:
         raise click.UsageError("Standard input can be read only once.", click.get_current_context())
     return files
 
 
 def _transcribe(sources: Sequence[str], choice: Choice) -> int:
-    from streamclient.cli.job import Job, Plan, combined_exit_code
+    from streamclient.cli.job import Job, Lazy, Plan, combined_exit_code
     from streamclient.cli.running import run_jobs
 
     targets = _targets(sources, choice)
     to_stdout = {target.format for plan in targets for target in plan if target.path is None}
     parameters = _parameters(choice)
     raw = raw_format(parameters)
+    to_options(parameters, raw)  # what is wrong with them is said before any work
     plugins = _plugins(choice)
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
@@ -180,7 +179,7 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
             screen.notice(sentence)
         stdout = StdoutSinks(len(sources), screen, interrupt.stop, separator="\n" if "txt" in to_stdout else "")
         plan = Plan(
-            service=_service(choice, screen, stack),
+            service=Lazy(partial(_service, choice, screen, stack)),
             parameters=_with_interims(parameters, choice, screen),
             raw=raw,
             plugins=plugins,

@@ -60,7 +60,7 @@ def _open(av: Any, source: AudioSource, stack: ExitStack) -> Any:
 
 def _audio_stream(source: AudioSource, container: Any) -> Any:
     if not container.streams.audio:
-        raise AudioRejected(f"{source.name} has no audio in it", hint="Check that it is the right file.")
+        raise _undecodable(source.name, "there is no audio in it")
     return container.streams.audio[0]
 
 
@@ -79,7 +79,7 @@ def _packed(frame: Any) -> bytes:
     return bytes(frame.planes[0])[: frame.samples * frame.layout.nb_channels * 2]
 
 
-def _undecodable(name: str, error: Exception) -> AudioRejected:
+def _undecodable(name: str, error: Exception | str) -> AudioRejected:
     reason = getattr(error, "strerror", None) or str(error)
     return AudioRejected(
         f"{name} cannot be decoded: {reason}",

@@ -109,7 +109,7 @@ def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable =
     if spec.startswith(("http://", "https://")):
         raise SourceError(
             f"{spec} is an address on the web, which is not supported yet",
-            hint="Download it first, or pipe it: curl -sL ADDRESS | streamclient transcribe -",
+            hint="Download it first; curl -sL ADDRESS | streamclient transcribe - does it in one go.",
         )
     file = _open(spec)
     try:
@@ -138,7 +138,7 @@ def _open_stdin() -> FileIO:
     if file.isatty():
         raise SourceError(
             "Standard input is the keyboard, not audio",
-            hint="Name a file, or pipe audio in: ffmpeg -i FILE -f wav - | streamclient transcribe -",
+            hint="Name a file, or pipe audio in (ffmpeg -i FILE -f wav - | streamclient transcribe -).",
         )
     return file
 

@@ -68,8 +68,8 @@ def read_wav_format(file: BinaryIO, size: int) -> WavFormat | None:
         if str(error).startswith("unknown format"):
             return None
         raise AudioRejected(
-            f"its WAV header is damaged or cut short ({error or 'it ends too early'})",
-            hint="Make the file again, or convert it with: ffmpeg -i FILE fixed.wav",
+            f"its WAV header is damaged or cut short ({str(error) or 'it ends too early'})",
+            hint="Record or copy the file again.",
         ) from error
     actual = size - file.tell()
     if actual <= 0:
