@@ -246,7 +246,7 @@ class Dispatcher:
     @property
     def interims_shed(self) -> int:
         """Interims left out because a taker was slow."""
-        return sum(lane.inbox.shed for lane in self._lanes) + self.pulled.shed
+        return sum(lane.inbox.shed for lane in self._lanes) + (self.pulled.shed if self.is_pulled else 0)
 
     @property
     def plugin_errors(self) -> dict[str, int]:

@@ -20,7 +20,10 @@ READING = False
 WRITING = True
 READ_BYTES = 65536
 SLICE = 1.0
-"""Seconds a wait lasts at most before it looks whether it was cancelled."""
+"""Seconds a wait lasts at most before it looks whether it was cancelled; `SoundSocket.hang_up` wakes it anyway."""
+
+SLICE_WHILE_CONNECTING = 0.1
+"""The same while nobody can hang up yet."""
 
 WANTS_TO_READ = (BlockingIOError, ssl.SSLWantReadError)
 
@@ -172,10 +175,11 @@ class SoundSocket:
         Under TLS this returns now and then without that: the writing thread may have taken what the reading thread
         waits for out of the kernel, and only another try finds it.
         """
+        longest = SLICE if self.deadline is None else SLICE_WHILE_CONNECTING
         while True:
             if self._cancelled():
                 raise Cancelled(errno.ECONNABORTED, "the connection was cut")
-            left = SLICE if deadline is None else min(deadline - time.monotonic(), SLICE)
+            left = SLICE if deadline is None else min(deadline - time.monotonic(), longest)
             if left <= 0:
                 raise TimeoutError(errno.ETIMEDOUT, "timed out")
             if wait_ready(self._raw, writing, left) or self._tls is not None:

@@ -52,7 +52,7 @@ TEXT, BINARY, CLOSE, PING, PONG = (
 )
 OPCODES = {FrameKind.AUDIO: BINARY, FrameKind.TEXT: TEXT, FrameKind.PING: PING, FrameKind.PONG: PONG}
 
-MOST_HANDSHAKE_BYTES = 1024 * 1024
+MOST_HANDSHAKE_BYTES = 128 * 1024
 MOST_MESSAGE_BYTES = 16 * 1024 * 1024
 """A message of the service has a few kilobytes; a hostile one must not fill the memory."""
 
@@ -357,21 +357,22 @@ class _Attempt:
             ws.connect(  # type: ignore[no-untyped-call]
                 self.address.url, socket=sound, header=headers, redirect_limit=0, suppress_origin=True
             )
-        except websocket.WebSocketException as error:
-            raise self._refusal(ws, error) from error.with_traceback(None)
+        except websocket.WebSocketBadStatusException as error:
+            # Its text repeats the whole answer, which a hostile server fills as it likes.
+            raise self._bad_status(error.status_code, error.resp_headers or {}, error.resp_body) from None
+        except websocket.WebSocketException:
+            answer = ws.handshake_response
+            if answer is None or not 300 <= answer.status < 400:
+                raise
+            raise self._redirected(answer.status, str(answer.headers.get("location"))) from None
         return ws
 
-    def _refusal(self, ws: websocket.WebSocket, error: websocket.WebSocketException) -> Exception:
-        if isinstance(error, websocket.WebSocketBadStatusException):
-            return self._bad_status(error.status_code, error.resp_headers or {}, error.resp_body)
-        answer = ws.handshake_response
-        if answer is not None and 300 <= answer.status < 400:
-            return ConnectError(
-                f"{self.address.place} redirects to {self.address.scrub(str(answer.headers.get('location')))}",
-                status=answer.status,
-                hint="Redirects are not followed, because they would carry the key along; give the right url.",
-            )
-        return error
+    def _redirected(self, status: int, location: str) -> ConnectError:
+        return ConnectError(
+            f"{self.address.place} redirects to {self.address.scrub(location)}",
+            status=status,
+            hint="Redirects are not followed, because they would carry the key along; give the right url.",
+        )
 
     def _bad_status(self, status: int, headers: Mapping[str, str], body: Any) -> ConnectError:
         code, detail, request_id = _refusal_words(headers, body)

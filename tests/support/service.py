@@ -184,7 +184,8 @@ class Service:
         return response
 
     def _name(self, _connection: ServerConnection, _request: Request, response: Response) -> None:
-        response.headers["dg-request-id"] = f"request-{len(self.calls)}"
+        if "dg-request-id" not in response.headers:
+            response.headers["dg-request-id"] = f"request-{len(self.calls)}"
 
     def _handle(self, ws: ServerConnection) -> None:
         call = Call(ws)
