@@ -4,7 +4,7 @@ Sources: Deepgram's reference of ``/v1/listen`` and ``/v2/listen`` and the featu
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
@@ -237,13 +237,15 @@ class ListenOptions(_Options):
     diarize: bool | None = _flag("Tell speakers apart; diarize_model is the newer name.")
     diarize_model: str | None = _choice("Tell speakers apart with this diarizer.", ("latest", "v1"))
     detect_entities: bool | None = _flag("Mark entities in finals.")
-    redact: tuple[str, ...] = _redactions(REDACTIONS)
-    keyterm: tuple[str, ...] = _terms("Terms to expect (Nova-3), 500 tokens at most.")
-    keywords: tuple[str, ...] = _terms("Words to expect, or word:boost (Nova-2 and older).", most=100)
-    search: tuple[str, ...] = _terms("Terms to look for in the audio.", most=50)
-    replace: tuple[str, ...] = _terms("Replacements like find:replacement, or find alone to delete.")
-    extra: tuple[str, ...] = _extra_pairs("Facts of your own that come back in the results' metadata.")
-    tag: tuple[str, ...] = _terms("Labels for the usage report.", longest=128)
+    redact: Sequence[str] | bool = _redactions(REDACTIONS)
+    keyterm: Sequence[str] = _terms("Terms to expect (Nova-3), 500 tokens at most.")
+    keywords: Sequence[str] = _terms("Words to expect, or word:boost (Nova-2 and older).", most=100)
+    search: Sequence[str] = _terms("Terms to look for in the audio.", most=50)
+    replace: Sequence[str] = _terms("Replacements like find:replacement, or find alone to delete.")
+    extra: Sequence[str] | Mapping[str, str] = _extra_pairs(
+        "Facts of your own that come back in the results' metadata."
+    )
+    tag: Sequence[str] = _terms("Labels for the usage report.", longest=128)
     callback: str | None = _text("URL the service sends the results to instead.")
     callback_method: str | None = _choice("HTTP method of the callback.", ("POST", "GET", "PUT", "DELETE"))
     mip_opt_out: bool | None = _flag("Opt out of the model improvement program.")
@@ -252,6 +254,8 @@ class ListenOptions(_Options):
     alternatives: int | None = _whole("Most alternatives for each result.", 1)
 
     def __attrs_post_init__(self) -> None:
+        if self.model is None:
+            raise _refuse(self, "model", None, "the name of a model")
         self._require_raw_format(self.encoding, self.sample_rate)
         self._require_possible_audio()
         self._require_possible_features()
@@ -308,7 +312,7 @@ class ListenOptions(_Options):
             raise _refuse(self, "callback", self.callback, "an http or ws URL, port 80, 443, 8080 or 8443")
 
 
-def _require_few_tokens(owner: object, terms: tuple[str, ...]) -> None:
+def _require_few_tokens(owner: object, terms: Sequence[str]) -> None:
     """A term has at least as many tokens as words, so this finds sure excess; the service counts exactly."""
     words = sum(len(term.split()) for term in terms)
     if words > MOST_KEYTERM_TOKENS:
@@ -336,13 +340,13 @@ class FluxOptions(_Options):
     eot_threshold: float | None = _ratio("Confidence that ends a turn.", 0.5, 1.0)
     eager_eot_threshold: float | None = _ratio("Confidence that may end a turn early.", 0.3, 0.9)
     eot_timeout_ms: int | None = _whole("Milliseconds of silence that end a turn in any case.", 500, 60000)
-    keyterm: tuple[str, ...] = _terms("Terms to expect, 500 tokens at most.")
-    language_hint: tuple[str, ...] = _terms("Languages to expect (flux-general-multi).")
+    keyterm: Sequence[str] = _terms("Terms to expect, 500 tokens at most.")
+    language_hint: Sequence[str] = _terms("Languages to expect (flux-general-multi).")
     profanity_filter: bool | None = _flag("Mask or remove profanity.")
     numerals: bool | None = _flag("Digits for numbers.")
-    redact: tuple[str, ...] = _redactions(("numbers", "aggressive_numbers"))
+    redact: Sequence[str] | bool = _redactions(("numbers", "aggressive_numbers"))
     mip_opt_out: bool | None = _flag("Opt out of the model improvement program.")
-    tag: tuple[str, ...] = _terms("Labels for the usage report.", longest=128)
+    tag: Sequence[str] = _terms("Labels for the usage report.", longest=128)
 
     def __attrs_post_init__(self) -> None:
         self._require_raw_format(self.encoding, self.sample_rate)

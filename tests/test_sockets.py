@@ -131,7 +131,7 @@ def test_the_watch_sees_plain_websocket_client_do_it(server_tls: ssl.SSLContext,
     """The same traffic over websocket-client with two threads meets inside the TLS object, so the watch can see."""
     with serving(chatty, server_tls) as service:
         for _ in range(10):
-            ws = websocket.create_connection(  # type: ignore[no-untyped-call]
+            ws = websocket.create_connection(
                 service.url, timeout=SOON, sslopt={"context": watching_tls}, skip_utf8_validation=True
             )
             reader = threading.Thread(target=_read_all, args=(ws,))

@@ -385,7 +385,12 @@ def test_a_proxy_is_asked_for_a_tunnel() -> None:
 def test_a_proxy_that_refuses_is_named() -> None:
     """The error holds the proxy's answer and not its password."""
     refuse = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
-    with bare_server(lambda connection: (connection.recv(4096), connection.sendall(refuse))[1]) as port:
+
+    def turn_away(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(refuse)
+
+    with bare_server(turn_away) as port:
         proxy = TransportOptions(proxy=f"http://user:pa55word@127.0.0.1:{port}")
         error = fails_to_open("ws://127.0.0.1:9", transport=proxy)
 

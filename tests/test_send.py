@@ -1,0 +1,230 @@
+"""Guarantee 3: bounded memory, no silent loss; and KeepAlive while idle."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from streamclient import (
+    BufferPolicy,
+    ConnectionLost,
+    InvalidState,
+    ListenOptions,
+    SendTimeout,
+    StreamClient,
+    Timeouts,
+)
+from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Service, metadata, serving
+
+RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
+CHUNK = bytes(64 * 1024)
+
+
+@contextmanager
+def stalled() -> Iterator[tuple[Service, threading.Event]]:
+    """A service that reads nothing until it is told to."""
+    read = threading.Event()
+
+    def script(call: Call) -> None:
+        call.ws.recv_bufsize = 4096
+        assert read.wait(SOON)
+        call.read_until()
+        call.end(metadata())
+
+    with serving(script) as service:
+        service._server.socket.setsockopt(*SMALL_BUFFER)
+        try:
+            yield service, read
+        finally:
+            read.set()
+
+
+SMALL_BUFFER = (1, 8, 4096)
+"""SOL_SOCKET, SO_RCVBUF: the kernel takes little, so that the stall is felt soon."""
+
+
+def fill(client: StreamClient) -> int:
+    """Send until there is no room; how many bytes were accepted."""
+    accepted = 0
+    while True:
+        try:
+            client.send(CHUNK, timeout=0.2)
+        except SendTimeout:
+            return accepted
+        accepted += len(CHUNK)
+
+
+def test_a_chunk_that_timed_out_was_not_accepted() -> None:
+    """send() blocks when audio cannot leave; what it refused is not sent, what it accepted is."""
+    with stalled() as (service, read):
+        client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=1024 * 1024))
+        client.open()
+        accepted = fill(client)
+        assert client.stats.audio_bytes == accepted
+        assert client.stats.buffered_seconds <= 1024 * 1024 / 32000
+        read.set()
+        transcript = client.close()
+
+    assert transcript.complete
+    assert len(service.call.audio) == accepted
+
+
+def test_a_blocked_send_goes_on_when_there_is_room() -> None:
+    """A caller without timeout waits as long as it takes."""
+    with stalled() as (service, read):
+        client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=1024 * 1024))
+        client.open()
+        accepted = fill(client)
+        sender = threading.Thread(target=client.send, args=(CHUNK,))
+        sender.start()
+        read.set()
+        sender.join(SOON)
+        client.close()
+
+    assert not sender.is_alive()
+    assert len(service.call.audio) == accepted + len(CHUNK)
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_blocked_send_is_woken_by_the_end(end: str) -> None:
+    """Another thread's close() or abort() lets a blocked send() fail, not hang."""
+    caught: list[InvalidState] = []
+    with stalled() as (service, read):
+        client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=1024 * 1024))
+        client.open()
+        fill(client)
+
+        def send() -> None:
+            with pytest.raises(InvalidState) as error:
+                client.send(CHUNK)
+            caught.append(error.value)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        if end == "abort":
+            client.abort()
+        else:
+            closer = threading.Thread(target=client.close)
+            closer.start()
+            sender.join(SOON)
+            read.set()
+            closer.join(SOON)
+        sender.join(SOON)
+
+    assert len(caught) == 1
+
+
+def test_a_chunk_larger_than_the_buffer_is_taken_when_nothing_waits() -> None:
+    """The bound is on what waits; a caller's own large chunk is no reason to refuse."""
+    with serving() as service, StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=1000)) as client:
+        client.send(CHUNK)
+        client.send(CHUNK)
+        client.close()
+
+    assert len(service.call.audio) == 2 * len(CHUNK)
+
+
+def test_a_stuck_write_is_a_lost_connection() -> None:
+    """A peer that takes nothing for Timeouts.send seconds counts as gone, and send() says so."""
+    with stalled() as (service, _):
+        client = StreamClient(RAW, url=service.url, timeouts=Timeouts(send=0.3), reconnect=None)
+        client.open()
+        with pytest.raises(ConnectionLost, match="takes no data"):
+            while True:
+                client.send(CHUNK)
+        with pytest.raises(ConnectionLost) as caught:
+            client.close()
+
+    assert caught.value.unconfirmed is not None
+
+
+def test_keepalive_flows_while_no_audio_does() -> None:
+    """An idle stream says KeepAlive as text, again and again, and none once CloseStream is out."""
+    heard = threading.Semaphore(0)
+
+    def script(call: Call) -> None:
+        while True:
+            frame = call.read()
+            if frame == CLOSE_STREAM:
+                break
+            if frame == '{"type": "KeepAlive"}':
+                heard.release()
+        threading.Event().wait(0.3)
+        call.end(metadata())
+
+    with serving(script) as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(keepalive=0.05)) as client:
+        for _ in range(3):
+            assert heard.acquire(timeout=SOON)
+        client.close()
+
+    assert service.call.frames[-1] == CLOSE_STREAM
+    assert client.stats.keepalives_sent == len(service.call.texts) - 1
+
+
+def test_keepalive_is_not_sent_while_audio_flows() -> None:
+    """Audio itself keeps the line open."""
+    pause = threading.Event()
+    with serving() as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(keepalive=1.0)) as client:
+        for _ in range(60):
+            client.send(bytes(640))
+            pause.wait(0.02)
+        client.close()
+
+    assert service.call.texts == [CLOSE_STREAM]
+
+
+def test_a_server_that_answers_no_ping_is_lost() -> None:
+    """A connection that is dead without saying so is noticed by the missing pong."""
+    stop = threading.Event()
+
+    with serving(lambda call: (stop.wait(SOON), None)[1]) as service:
+        client = StreamClient(RAW, url=service.url, timeouts=Timeouts(ping=0.1, pong=0.2), reconnect=None)
+        client.open()
+        service.wait_for_call().ws.recv_events_thread.join(0)
+        _freeze(service.call)
+        with pytest.raises(ConnectionLost, match="pings"):
+            list(client.events())
+            client.close()
+        stop.set()
+
+
+def test_pings_are_answered_and_keep_the_stream() -> None:
+    """Pings go out on an idle stream, and their pongs keep it alive."""
+    quiet = threading.Event()
+    with serving() as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(ping=0.05, pong=5.0)) as client:
+        quiet.wait(0.4)
+        transcript = client.close()
+
+    assert transcript.complete
+
+
+def test_send_refuses_what_is_not_bytes() -> None:
+    """Text and numbers are a caller's mistake, and nothing of them is sent."""
+    with serving() as service, StreamClient(RAW, url=service.url) as client:
+        for wrong in ("text", 7, None, [1, 2]):
+            with pytest.raises(TypeError):
+                client.send(wrong)  # type: ignore[arg-type]
+
+    assert service.call.audio == b""
+
+
+def test_stats_tell_what_happened() -> None:
+    """Counters follow the stream."""
+    with serving() as service, StreamClient(RAW, url=service.url) as client:
+        client.send(bytes(32000))
+        client.close()
+        stats = client.stats
+
+    assert stats.audio_bytes == 32000
+    assert stats.audio_seconds == 1.0
+    assert stats.frames_sent == 4
+    assert stats.messages_received == 1
+    assert stats.lag == 1.0
+    assert stats.buffered_seconds == 0.0
+    assert service.call.texts == [CLOSE_STREAM]
+
+
+def _freeze(call: Call) -> None:
+    """Stop the service's library from answering pings for it."""
+    call.ws.protocol.receive_data = lambda data: None  # type: ignore[method-assign]
