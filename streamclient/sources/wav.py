@@ -57,13 +57,15 @@ def read_wav_format(file: BinaryIO, size: int) -> WavFormat | None:
     """Read the header at the start of ``file``, which is ``size`` bytes long; leaves the file just after it.
 
     Returns:
-        The format, or ``None`` for one that the standard library does not know (mu-law, float, extensible).
+        The format, or ``None`` for a file that the standard library cannot read (mu-law, float, extensible).
 
     Raises:
         AudioRejected: the header is damaged or cut short, or no audio follows it.
     """
     try:
         header = wave.open(file)  # noqa: SIM115 - closing it would close the file
+    except RuntimeError:  # lengths that contradict one another; whoever walks the header otherwise may read it
+        return None
     except (wave.Error, EOFError) as error:
         if str(error).startswith("unknown format"):
             return None

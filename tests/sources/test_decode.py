@@ -1,0 +1,85 @@
+"""Compressed audio, decoded by PyAV."""
+
+import os
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamclient.errors import AudioRejected
+from streamclient.sources import MissingExtra, open_source
+from streamclient.sources.decode import decoded
+
+av: Any = pytest.importorskip("av")
+
+SECONDS = 2
+
+
+def encode(path: Path, codec: str, container: str, *, channels: int) -> Path:
+    """Write a tone of two seconds."""
+    import numpy as np
+
+    rate = 48000 if codec == "libopus" else 16000
+    layout = "mono" if channels == 1 else "stereo"
+    tone = (np.sin(np.arange(rate * SECONDS) * 2 * np.pi * 440 / rate) * 10000).astype(np.int16)
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate)
+        stream.layout = layout
+        frame = av.AudioFrame.from_ndarray(np.repeat(tone, channels)[None, :], format="s16", layout=layout)
+        frame.rate = rate
+        resampler = av.AudioResampler(
+            format=stream.format, layout=layout, rate=rate, frame_size=stream.frame_size or 1024
+        )
+        for part in (*resampler.resample(frame), *resampler.resample(None), None):
+            file.mux(stream.encode(part))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "channels"),
+    [("libmp3lame", "mp3", 1), ("flac", "flac", 2), ("libopus", "webm", 1), ("libopus", "ogg", 2), ("aac", "mp4", 2)],
+)
+def test_container_becomes_linear16(tmp_path: Path, codec: str, container: str, channels: int) -> None:
+    """A file is decoded at its own rate and channels, to its whole length; MP4 with its index at the end too."""
+    path = encode(tmp_path / f"talk.{container}", codec, container, channels=channels)
+    with closing(decoded(open_source(str(path)))) as source:
+        assert source.raw is not None
+        assert (source.raw.encoding, source.raw.channels) == ("linear16", channels)
+        assert source.duration == pytest.approx(SECONDS, abs=0.15)
+        samples = b"".join(source.chunks)
+        assert len(samples) / (source.bytes_per_second or 1) == pytest.approx(SECONDS, abs=0.15)
+        assert max(memoryview(samples).cast("h")) == pytest.approx(10000, rel=0.2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no named pipes")
+def test_pipe_is_decoded(tmp_path: Path) -> None:
+    """Audio that can be read only once is decoded as well."""
+    data = encode(tmp_path / "talk.mp3", "libmp3lame", "mp3", channels=1).read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    with closing(decoded(open_source(str(tmp_path / "pipe")))) as source:
+        seconds = len(b"".join(source.chunks)) / (source.bytes_per_second or 1)
+    writer.join()
+    assert seconds == pytest.approx(SECONDS, abs=0.15)
+
+
+def test_bytes_that_are_no_audio_are_rejected(tmp_path: Path) -> None:
+    """What PyAV cannot make sense of is a clear error that names the file and the two ways out."""
+    path = tmp_path / "talk.xyz"
+    path.write_bytes(b"certainly not audio" * 50)
+    with closing(open_source(str(path))) as source, pytest.raises(AudioRejected, match="cannot be decoded") as caught:
+        decoded(source)
+    assert "--encoding" in str(caught.value)
+
+
+def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without PyAV the error says what to install."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    path = tmp_path / "talk.mp3"
+    path.write_bytes(b"ID3\4" + bytes(100))
+    with closing(open_source(str(path))) as source, pytest.raises(MissingExtra, match=r"streamclient\[audio\]"):
+        decoded(source)
