@@ -64,7 +64,7 @@ def _glue(text: str, words: tuple[Word, ...]) -> str:
     """How the service joined these words; a single one shows it by its script."""
     if len(words) > 1:
         return "" if text == "".join(word.text for word in words) else " "
-    return "" if UNSPACED.match(text[-1:]) else " "
+    return "" if UNSPACED.search(text) and " " not in text else " "
 
 
 @define(eq=False)

@@ -24,9 +24,11 @@ class Credentials:
     def __init__(self, api_key: str | None, access_token: str | Callable[[], str] | None) -> None:
         if api_key is not None and access_token is not None:
             raise OptionsError("api_key and access_token are both given", hint="Give the one that is to be used.")
+        name = "api_key"
         if api_key is None and access_token is None:
-            api_key = os.environ.get("DEEPGRAM_API_KEY") or None
-        self._api_key = None if api_key is None else _one_line("api_key", api_key)
+            name = "DEEPGRAM_API_KEY"
+            api_key = os.environ.get(name, "").strip() or None
+        self._api_key = None if api_key is None else _one_line(name, api_key)
         self._access_token = (
             access_token if access_token is None or callable(access_token) else _one_line("access_token", access_token)
         )

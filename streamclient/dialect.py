@@ -5,7 +5,7 @@ The state machine in `streamclient.protocol` is one for both.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from streamclient.assembler import Assembler
 from streamclient.errors import OptionsError
@@ -64,7 +64,7 @@ class ListenDialect:
         for name, value in changes.items():
             if name == "keyterms" and _is_list_of_texts(value):
                 message["keyterms"] = list(value)
-            elif name == "features" and isinstance(value, Mapping):
+            elif name == "features" and _is_switches(value):
                 message.setdefault("features", {}).update(value)
             elif name == "numerals" and isinstance(value, bool):
                 message.setdefault("features", {})["numerals"] = value
@@ -90,6 +90,12 @@ class ListenDialect:
 
 def _is_list_of_texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(term, str) and term for term in value)
+
+
+def _is_switches(value: object) -> TypeGuard[Mapping[str, bool]]:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(switch, bool) for name, switch in value.items()
+    )
 
 
 def dialect_for(options: ListenOptions | FluxOptions) -> Dialect:

@@ -46,7 +46,8 @@ def _superseded_by(event: Event) -> int | None:
 class Inbox:
     """A bounded queue of events, emptied by one thread.
 
-    When it is full, interims that a later result has superseded are shed and counted; anything else never is.
+    When it is full, interims are shed and counted, those that a later result has superseded first; anything else
+    never is.
 
     Args:
         limit: events that may wait.
@@ -70,19 +71,18 @@ class Inbox:
         with self._lock:
             if self._finished:
                 return True
-            if len(self._events) >= self._limit:
-                self._shed_superseded(_superseded_by(event))
-            if len(self._events) >= self._limit and not isinstance(event, Closed):
-                if _interim_key(event) is not None:
-                    self.shed += 1
-                    return True
-                self.overrun = self._finished = True
-                self._events.clear()
-            else:
+            fits = self._make_room(event) or isinstance(event, Closed)
+            if fits:
                 self._events.append(event)
                 self._finished = isinstance(event, Closed)
+            elif _interim_key(event) is not None:
+                self.shed += 1
+                return True
+            else:
+                self.overrun = self._finished = True
+                self._events.clear()
         self._bell.ring()
-        return not self.overrun
+        return fits
 
     def drop_trailing_interim(self, event: Event) -> None:
         """Before adding ``event``: forget the interim just before it that it supersedes."""
@@ -114,6 +114,21 @@ class Inbox:
         """Wait until there is room for more, or nothing more will come; for one thread that causes events."""
         while len(self._events) > self._limit // 2 and not self._finished:
             self._taken.wait(SLICE)
+
+    def _make_room(self, event: Event) -> bool:
+        """Shed what is superseded, then, for what must not be shed, an interim that is not; whether there is room."""
+        if len(self._events) >= self._limit:
+            self._shed_superseded(_superseded_by(event))
+        if len(self._events) >= self._limit and _interim_key(event) is None:
+            self._shed_an_interim()
+        return len(self._events) < self._limit
+
+    def _shed_an_interim(self) -> None:
+        for place, event in enumerate(self._events):
+            if _interim_key(event) is not None:
+                del self._events[place]
+                self.shed += 1
+                return
 
     def _shed_superseded(self, newest: int | None) -> None:
         superseded = set() if newest is None else {newest}

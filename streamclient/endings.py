@@ -16,8 +16,6 @@ __all__ = ["Ending", "explain"]
 ABNORMAL = 1006
 """Stands for a connection that broke without a close frame; never on the wire."""
 
-SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
 REASON_ID = re.compile(r"(?i)\b(NET|DATA|BIG|MESSAGE)-?(\d{4})\b")
 """The service writes either the bare code or a sentence with a link to its page; both name it."""
 
@@ -47,6 +45,7 @@ class Ending:
         asked: ``CloseStream`` had been sent.
         normal_ends: the close codes that end a stream well once asked.
         metadata: the summary, where it came.
+        summarised: it came after ``CloseStream``, as the last word on all the audio.
         audio_sent: bytes of audio sent on this connection.
         transcribed: some result had words.
         request_id: the service's name for the connection.
@@ -58,6 +57,7 @@ class Ending:
     asked: bool = False
     normal_ends: tuple[int, ...] = (1000, 1005)
     metadata: Metadata | None = None
+    summarised: bool = False
     audio_sent: int = 0
     transcribed: bool = False
     request_id: str | None = None
@@ -70,18 +70,19 @@ class Ending:
         return f"{found[1].upper()}-{found[2]}" if found else None
 
     @property
-    def _summarised(self) -> bool:
+    def _ended_well(self) -> bool:
         """The summary comes after the last result, so nothing can be missing once it is there."""
-        return self.metadata is not None and self.code in (*self.normal_ends, 1001, ABNORMAL)
+        if not self.asked:
+            return False
+        return self.code in self.normal_ends or (self.summarised and self.code in (1001, ABNORMAL))
 
     @property
     def _decoded_nothing(self) -> bool:
-        """The service received bytes and found no audio in them. A summary without the fields says neither."""
+        """The service was sent bytes and found no audio in them. A summary without the fields does not say so."""
         if self.metadata is None or not self.audio_sent or self.transcribed:
             return False
         raw = self.metadata.raw
-        nothing = raw.get("duration") == 0 and raw.get("channels") == 0
-        return nothing and self.metadata.sha256 != SHA256_OF_NOTHING
+        return raw.get("duration") == 0 and raw.get("channels") == 0
 
 
 def explain(ending: Ending) -> StreamClientError | None:
@@ -95,7 +96,7 @@ def explain(ending: Ending) -> StreamClientError | None:
             detail=ending.reason or None,
             request_id=ending.request_id,
         )
-    if ending.asked and (ending.code in ending.normal_ends or ending._summarised):  # noqa: SLF001 - of this module
+    if ending._ended_well:  # noqa: SLF001 - of this module
         return None
     return _lost(ending)
 

@@ -166,6 +166,7 @@ class Protocol:
         self._replies: deque[Frame] = deque()
         self._close_requested = False
         self._close_stream_sent = False
+        self._close_stream_in_flight = False
         self._aborted = False
         self._reason: StreamClientError | None = None
         self._drain_until = inf
@@ -176,6 +177,7 @@ class Protocol:
         self._close_frame: tuple[int, str] | None = None
         self._close_asked = 0.0
         self._metadata: Metadata | None = None
+        self._summarised = False
         self._was_connected = False
         self._request_ids: list[str] = []
         self._furthest = 0.0
@@ -229,14 +231,12 @@ class Protocol:
 
     def abort(self, error: StreamClientError | None = None) -> None:
         """End now; with an error the stream counts as failed."""
-        if self.state in (StreamState.CLOSED, StreamState.FAILED) or self._aborted:
+        if self._has_ended:
             return
         self._aborted = True
-        self._reason = error
         if self._link is _Link.UP:
             self._link = _Link.HANGING_UP
-        elif self._link in (_Link.NONE, _Link.CONNECTING):
-            self._end(error)
+        self._end(error)
 
     # The connection's verbs.
 
@@ -266,6 +266,7 @@ class Protocol:
             self._transcribed = self._transcribed or bool(message.transcript)
         elif isinstance(message, Metadata):
             self._metadata = message
+            self._summarised = self._close_stream_sent
         final = self._dialect.final_end(message)
         if final:
             channel, end = final
@@ -285,13 +286,15 @@ class Protocol:
         """The reader's last word: the server's close frame, or the error that ended the reading."""
         self._link = _Link.ENDED
         self._close_frame = close
-        if not self._aborted:
-            self._reason = self._reason or error
-        self._end(self._decide())
+        self._reason = self._reason or error
+        if not self._close_stream_in_flight:  # else the write's outcome says whether the server could hear it
+            self._end(self._decide())
 
     def write_failed(self, error: StreamClientError, now: float) -> None:
         """A write failed; nothing more is written, but what the server still says is read for a moment."""
-        if self._link is _Link.UP and not self._aborted:
+        if self._close_stream_in_flight:
+            self._close_stream_sent = False
+        if self._link is _Link.UP:
             self._reason = self._reason or error
             self._drain_until = now + LAST_WORDS
 
@@ -299,6 +302,7 @@ class Protocol:
 
     def next_action(self, now: float) -> Action:
         """What to do now."""
+        self._close_stream_in_flight = False
         if self._link is _Link.UP:
             self._check_deadlines(now)
         if self._link is _Link.HANGING_UP:
@@ -306,8 +310,9 @@ class Protocol:
             return HangUp()
         if self._link is _Link.ENDED:
             self._link = _Link.NONE
+            self._end(self._decide())
             return Release(answer_close=self._close_frame is not None)
-        if self.state in (StreamState.CLOSED, StreamState.FAILED):
+        if self._link is _Link.NONE and self._has_ended:
             return Finish()
         if self._link is _Link.NONE:
             self._link = _Link.CONNECTING
@@ -336,7 +341,7 @@ class Protocol:
 
     def transcript(self) -> Transcript:
         """All that is known now."""
-        ended = self.state in (StreamState.CLOSED, StreamState.FAILED)
+        ended = self._has_ended
         complete = self.state is StreamState.CLOSED and self._close_stream_sent and not self._aborted
         unconfirmed = self._unconfirmed() if ended and not complete else None
         code, reason = self._close_frame or (ABNORMAL if ended and self._was_connected else None, "")
@@ -367,6 +372,10 @@ class Protocol:
 
     # Inside.
 
+    @property
+    def _has_ended(self) -> bool:
+        return self.state in (StreamState.CLOSED, StreamState.FAILED)
+
     def _heard(self, now: float) -> None:
         self._last_receive = now
         self._unanswered_ping = None
@@ -379,12 +388,12 @@ class Protocol:
         self._replies.clear()
         frames += self._take_accepted()
         if self._close_requested and not self._close_stream_sent and not self._journal:
-            self._close_stream_sent = True
+            self._close_stream_sent = self._close_stream_in_flight = True
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
             frames += self._take_signs_of_life(now)
-        if frames:
-            self._last_write = now
+        if any(frame.kind in (FrameKind.AUDIO, FrameKind.TEXT) for frame in frames):
+            self._last_write = now  # pings and pongs do not count as signs of life to the service
         return tuple(frames)
 
     def _take_accepted(self) -> list[Frame]:
@@ -440,7 +449,8 @@ class Protocol:
 
     def _check_deadlines(self, now: float) -> None:
         if now >= self._close_deadline:
-            self._reason = CloseTimeout(f"The server said nothing for {self._timeouts.close:g} s while closing")
+            silence = f"The server said nothing for {self._timeouts.close:g} s while closing"
+            self._reason = self._reason or CloseTimeout(silence)
             self._link = _Link.HANGING_UP
         elif now >= self._pong_deadline:
             self._reason = self._reason or ConnectionLost(
@@ -456,13 +466,13 @@ class Protocol:
 
     def _unconfirmed(self) -> Span | None:
         """The audio after the last final, as far as its seconds are known."""
-        start = min(self._final_ends.get(channel, 0.0) for channel in range(self._channels))
+        start = min(self._final_ends.values()) if len(self._final_ends) >= self._channels else 0.0
         end = max(self._clock.seconds(self._journal.audio_accepted), self._furthest)
         return Span(start, end) if end > start else None
 
     def _decide(self) -> StreamClientError | None:
         """The error that the end of the connection is; the first reason wins, but for the server's own."""
-        if self._aborted or isinstance(self._reason, CloseTimeout):
+        if isinstance(self._reason, CloseTimeout):
             return self._reason
         code, reason = self._close_frame or (ABNORMAL, "")
         error = explain(
@@ -472,13 +482,14 @@ class Protocol:
                 asked=self._close_stream_sent,
                 normal_ends=self._dialect.normal_ends,
                 metadata=self._metadata,
+                summarised=self._summarised,
                 audio_sent=self._journal.audio_taken,
                 transcribed=self._transcribed,
                 request_id=self._request_id,
                 unconfirmed=self._unconfirmed(),
             )
         )
-        if error is None or self._close_frame is not None or self._reason is None:
+        if not isinstance(error, ConnectionLost) or self._close_frame is not None or self._reason is None:
             return error
         if isinstance(self._reason, ConnectionLost):
             self._reason.unconfirmed = self._unconfirmed()
@@ -486,7 +497,7 @@ class Protocol:
         return self._reason
 
     def _end(self, error: StreamClientError | None) -> None:
-        if self.state in (StreamState.CLOSED, StreamState.FAILED):
+        if self._has_ended:
             return
         self.error = error
         self.state = StreamState.CLOSED if error is None else StreamState.FAILED
