@@ -125,7 +125,7 @@ class LocalServer:
         log.info("stopped")
 
     def serve_forever(self) -> None:
-        """Start if necessary, and return when :meth:`stop` has been called; Ctrl-C interrupts it and stops the server."""
+        """Start if necessary, and return when :meth:`stop` has been called; Ctrl-C stops the server too."""
         if not self._server:
             self.start()
         try:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 import numpy.typing as npt
-import soxr
+import soxr  # type: ignore[import-untyped]
 
 from streamclient.server.engines.base import SAMPLE_RATE, Samples
 
@@ -75,11 +75,21 @@ ALAW = _alaw_table()
 def _integers(kind: str) -> Callable[[bytes], Floats]:
     dtype = np.dtype(kind)
     scale = np.float32(2.0 ** (8 * dtype.itemsize - 1))
-    return lambda data: np.frombuffer(data, dtype).astype(np.float32) / scale
+
+    def decode(data: bytes) -> Floats:
+        samples: Floats = np.frombuffer(data, dtype).astype(np.float32)
+        samples /= scale
+        return samples
+
+    return decode
 
 
 def _floats(kind: str) -> Callable[[bytes], Floats]:
-    return lambda data: np.nan_to_num(np.frombuffer(data, kind).astype(np.float32)).clip(-1, 1)
+    def decode(data: bytes) -> Floats:
+        samples: Floats = np.nan_to_num(np.frombuffer(data, kind).astype(np.float32))
+        return samples.clip(-1, 1)
+
+    return decode
 
 
 def _bytes8(data: bytes) -> Floats:

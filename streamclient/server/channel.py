@@ -174,17 +174,20 @@ class Channel:
         return max(self.position - frames * FRAME, self.final_end) / SAMPLE_RATE
 
     def _results(self) -> Iterator[ChannelEvent]:
-        if (self.utterance is not None and self._is_over(self.position - self.utterance)) or (self.utterance is None and self._is_pause()):
+        if self._is_over() or self._is_pause():
             yield self._final(self.position / SAMPLE_RATE)
-        elif self.utterance is None and self._undecided() >= SILENCE_EVERY:
-            yield self._final((self.position - sum(map(len, self.lead))) / SAMPLE_RATE)
+        elif self._undecided() >= SILENCE_EVERY:
+            yield self._final((self.final_end + self._undecided()) / SAMPLE_RATE)
         elif self.settings.interim_results and self.position - self.result_end >= INTERIM_EVERY:
             yield from self._interim()
         if self.utterance is None:
             yield from self._gap()
 
-    def _is_over(self, length: int) -> bool:
-        """A pause ends an utterance; when it gets long, a short one does; in the end its length does."""
+    def _is_over(self) -> bool:
+        """A pause ends the open utterance; when that gets long, a short one does; in the end its length does."""
+        if self.utterance is None:
+            return False
+        length = self.position - self.utterance
         return (
             self.silence >= self.settings.cut
             or (length >= LONG_UTTERANCE and self.silence >= SHORT_PAUSE)
@@ -192,11 +195,13 @@ class Channel:
         )
 
     def _is_pause(self) -> bool:
+        """Words were sent before the pause was long enough for their ``speech_final``, and now it is."""
         pause = self.settings.pause
-        return self.pause_due and pause is not None and self.silence >= pause
+        return self.utterance is None and self.pause_due and pause is not None and self.silence >= pause
 
     def _undecided(self) -> int:
-        return self.position - sum(map(len, self.lead)) - self.final_end
+        """Samples of silence no result has covered and no utterance may begin in."""
+        return 0 if self.utterance is not None else self.position - sum(map(len, self.lead)) - self.final_end
 
     def _interim(self) -> Iterator[ChannelEvent]:
         start, end = self.final_end / SAMPLE_RATE, self.position / SAMPLE_RATE

@@ -1,8 +1,8 @@
 """US English by pocketsphinx, whose wheel carries its model: works anywhere, far from Deepgram's accuracy.
 
 What makes it usable live is the cepstral mean: batch decoding normalises an utterance with its own mean, a live
-decoder starts with one that fits nobody. So the first second of each utterance is held back, its mean estimated on
-a small decoder in batch mode, mixed with the running mean of the stream, and set before live decoding begins.
+decoder starts with one that fits nobody. So the beginning of each utterance is held back, its mean estimated on a
+small decoder in batch mode, mixed with the running mean of the stream, and set before live decoding begins.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from pocketsphinx import Decoder, Vad
+from pocketsphinx import Decoder, Vad  # type: ignore[import-untyped]
 
 from streamclient.server.engines.base import SAMPLE_RATE, Engine, Model, Recogniser, Samples, Word
 
 __all__ = ["PocketsphinxEngine"]
 
-HELD_BACK = SAMPLE_RATE
+HELD_BACK = 3 * SAMPLE_RATE // 2
 """Samples at the beginning of an utterance that its mean is estimated from."""
 RUNNING_WEIGHT = 0.3
 """Share of the stream's running mean in the mean an utterance starts with."""
@@ -82,7 +82,7 @@ class PocketsphinxRecogniser(Recogniser):
         self.start = start
 
     def feed(self, samples: Samples) -> None:
-        """Hold back the first second, then decode as soon as a decoder is free."""
+        """Hold back the beginning, then decode as soon as a decoder is free."""
         self.waiting.append(samples)
         waiting = sum(map(len, self.waiting))
         if self.decoder is None and waiting >= HELD_BACK:
@@ -102,7 +102,7 @@ class PocketsphinxRecogniser(Recogniser):
             with self._some_decoder() as decoder:
                 self._decode()
                 decoder.end_utt()
-                self.mean = _read_mean(decoder)
+                self.mean = _read_mean(decoder, update=True)
                 return [self._word(*segment) for segment in _segments(decoder)]
         finally:
             self.waiting = []
@@ -117,22 +117,21 @@ class PocketsphinxRecogniser(Recogniser):
     @contextlib.contextmanager
     def _some_decoder(self) -> Iterator[Decoder]:
         """The leased decoder, or for an utterance that is short or got none, the pool's spare one."""
-        if self.decoder is None:
-            with self.pool.spare() as decoder:
-                self._start_decoding(decoder)
-                yield decoder
-                self.decoder = None
+        if self.decoder is not None:
+            yield self.decoder
+            decoder, self.decoder = self.decoder, None
+            self.pool.give_back(decoder)
             return
-        decoder = self.decoder
-        yield decoder
-        self.decoder = None
-        self.pool.give_back(decoder)
+        with self.pool.spare() as decoder:
+            self._start_decoding(decoder)
+            yield decoder
+            self.decoder = None
 
     def _start_decoding(self, decoder: Decoder | None) -> None:
         if decoder is None:
             return
         self.decoder = decoder
-        decoder.start_utt()
+        _start_utterance(decoder)
         own = self.pool.estimate(np.concatenate(self.waiting)[:HELD_BACK])
         decoder.set_cmn(",".join(map(str, _mixed(own, self.mean))))
         self._decode()
@@ -194,10 +193,10 @@ class DecoderPool:
         """Estimate the cepstral mean of some audio."""
         with self._estimator_lock:
             self._estimator = self._estimator or _make_estimator()
-            self._estimator.start_utt()
+            _start_utterance(self._estimator)
             self._estimator.process_raw(samples.tobytes(), full_utt=True)
             self._estimator.end_utt()
-            return _read_mean(self._estimator)
+            return _read_mean(self._estimator, update=False)
 
 
 class VoiceActivity:
@@ -250,12 +249,27 @@ def _mixed(own: Mean, running: Mean | None) -> Mean:
     )
 
 
-def _read_mean(decoder: Decoder) -> Mean:
-    return tuple(float(value) for value in decoder.get_cmn(True).split(","))
+def _read_mean(decoder: Decoder, *, update: bool) -> Mean:
+    """Read the cepstral mean; a live decoder works its last frames in only when told to ``update``."""
+    return tuple(float(value) for value in decoder.get_cmn(update).split(","))
+
+
+def _start_utterance(decoder: Decoder) -> None:
+    """Begin with nothing of the utterance before: it may have been another stream's.
+
+    Making the features anew is the way to reset noise statistics and mean; ``start_stream`` is deprecated.
+    """
+    decoder.reinit_feat()
+    decoder.start_utt()
 
 
 def _make_decoder() -> Decoder:
-    return Decoder(samprate=float(SAMPLE_RATE), loglevel="FATAL", **KNOBS)
+    """Make a decoder and use it once: the first utterance is scored a little differently from all others."""
+    decoder = Decoder(samprate=float(SAMPLE_RATE), loglevel="FATAL", **KNOBS)
+    _start_utterance(decoder)
+    decoder.process_raw(bytes(BLOCK * 2))
+    decoder.end_utt()
+    return decoder
 
 
 def _make_estimator() -> Decoder:
