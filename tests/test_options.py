@@ -168,7 +168,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            ("model", ""), ("model", None), ("model", 3), ("version", " x"), ("language", True), ("encoding", "mp3"), ("sample_rate", 0),
+            ("model", ""), ("model", None), ("model", 3), ("version", " x"), ("language", True), ("encoding", "mp3"),
+            ("sample_rate", 0),
             ("sample_rate", "16000"), ("sample_rate", True), ("sample_rate", 16000.0), ("channels", 0),
             ("multichannel", "true"), ("multichannel", 1), ("interim_results", "yes"), ("endpointing", -1),
             ("endpointing", "true"), ("endpointing", 1.5), ("utterance_end_ms", 999), ("utterance_end_ms", 5001),

@@ -1,0 +1,126 @@
+"""A stranger's plugins, as the type checker sees them.
+
+The lines with ``type: ignore`` must stay errors: an ignore that is no longer needed is an error too.
+"""
+
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from streamclient import (
+    FluxOptions,
+    ListenOptions,
+    Message,
+    Metadata,
+    PluginOverrun,
+    Results,
+    StreamClientError,
+    StreamView,
+    Transcript,
+    TurnInfo,
+    UnknownMessage,
+    Utterance,
+    Word,
+    hookimpl,
+)
+
+# A module is a plugin: functions with the mark.
+
+seen: Counter[str] = Counter()
+
+
+@hookimpl
+def on_open(stream: StreamView) -> None:
+    """Take the stream alone."""
+    name: str = stream.id
+    options: ListenOptions | FluxOptions = stream.options
+    support: str | None = stream.request_id
+    late: float = stream.stats.lag
+    print(name, options.model, support, late)
+    stream.id = "mine"  # type: ignore[misc]
+    stream.send(b"")  # type: ignore[attr-defined]
+
+
+@hookimpl
+def on_message(message: Message) -> None:
+    """Tell messages apart by their type."""
+    seen[type(message).__name__] += 1
+    if isinstance(message, Metadata):
+        print(message.duration, message.models)
+    elif isinstance(message, UnknownMessage):
+        print(message.type, message.raw)
+    print(message.transcript)  # type: ignore[union-attr]
+
+
+@hookimpl(trylast=True)
+def on_final(stream: StreamView, result: Results | TurnInfo) -> None:
+    """What both dialects have needs no distinction."""
+    text: str = result.transcript
+    span: tuple[float, float] = (result.start, result.end)
+    words: tuple[Word, ...] = result.words
+    final: bool = result.is_final
+    print(stream.id, text, span, [word.text for word in words], final, result.channel)
+    print(result.speech_final)  # type: ignore[union-attr]
+    result.transcript = "mine"  # type: ignore[misc]
+
+
+# A class is a plugin: its fields are its options.
+
+
+@attrs.define
+class Subtitles:
+    """Collect subtitles."""
+
+    path: Path = attrs.field(default=Path("subtitles.txt"), metadata={"help": "Where to write."})
+    case: Literal["upper", "as_spoken"] = "as_spoken"
+    _lines: list[str] = attrs.field(factory=list, init=False)
+    _done: threading.Event = attrs.field(factory=threading.Event, init=False)
+
+    @hookimpl
+    def on_utterance(self, utterance: Utterance) -> None:
+        """Take the utterance alone."""
+        text = utterance.text.upper() if self.case == "upper" else utterance.text
+        self._lines.append(f"{utterance.start:.1f} {utterance.speaker} {text}")
+        utterance.speaker + 1  # type: ignore[operator]
+
+    @hookimpl
+    def on_disconnect(self, error: StreamClientError, retry_in: float) -> None:
+        """Take some arguments, in any order."""
+        print(error.hint, error.retryable, retry_in + 1)
+
+    @hookimpl
+    def on_reconnect(self, outage: float) -> None:
+        """Measure an outage."""
+        print(f"{outage:.1f}")
+
+    @hookimpl
+    def on_plugin_error(self, plugin: str, hook: str, error: BaseException) -> None:
+        """Tell one error from another."""
+        print(plugin.upper(), hook.upper(), isinstance(error, PluginOverrun))
+
+    @hookimpl
+    def on_close(self, stream: StreamView, transcript: Transcript) -> None:
+        """Finish."""
+        if transcript.complete:
+            self.path.write_text("\n".join(self._lines), encoding="utf-8")
+        self._done.set()
+        print(stream.id, transcript.text, transcript.to_dict()["gaps"])
+
+
+# The mark keeps the type of what it marks.
+
+Subtitles().on_reconnect(1.5)
+Subtitles().on_reconnect("1.5")  # type: ignore[arg-type]
+Subtitles(case="lower")  # type: ignore[arg-type]
+
+
+@hookimpl
+def on_error(error: StreamClientError) -> int:
+    """Return what it likes; nobody uses it."""
+    return len(str(error))
+
+
+length: int = on_error(StreamClientError("x"))
