@@ -77,17 +77,17 @@ def test_entry_points_load(group: str) -> None:
 
 
 def test_import_pulls_in_no_extra() -> None:
-    """Importing streamclient imports the base dependencies and, of the rest, only the standard library."""
-    roots = {name.partition(".")[0] for name in run_python("import streamclient; print(*sys.modules)")}
+    """Importing every public name imports the base dependencies and, of the rest, only the standard library."""
+    roots = {name.partition(".")[0] for name in run_python("from streamclient import *; print(*sys.modules)")}
 
     assert roots - sys.stdlib_module_names - BASE <= {"__main__"}
 
 
 def test_import_pulls_in_nothing_heavy() -> None:
-    """Importing streamclient leaves alone what is heavy in the standard library."""
+    """Importing every public name leaves alone what is heavy in the standard library."""
     heavy = {"asyncio", "importlib.metadata", "multiprocessing", "sqlite3", "unittest", "wave", "xml"}
 
-    assert heavy.isdisjoint(run_python("import streamclient; print(*sys.modules)"))
+    assert heavy.isdisjoint(run_python("from streamclient import *; print(*sys.modules)"))
 
 
 def test_version_is_that_of_the_package() -> None:
