@@ -110,17 +110,15 @@ class Subtitles:
         print(stream.id, transcript.text, transcript.to_dict()["gaps"])
 
 
-# The mark keeps the type of what it marks.
-
-Subtitles().on_reconnect(1.5)
-Subtitles().on_reconnect("1.5")  # type: ignore[arg-type]
-Subtitles(case="lower")  # type: ignore[arg-type]
-
-
 @hookimpl
 def on_error(error: StreamClientError) -> int:
     """Return what it likes; nobody uses it."""
     return len(str(error))
 
 
-length: int = on_error(StreamClientError("x"))
+def use() -> int:
+    """The mark keeps the type of what it marks."""
+    Subtitles().on_reconnect(1.5)
+    Subtitles().on_reconnect("1.5")  # type: ignore[arg-type]
+    Subtitles(case="lower")  # type: ignore[arg-type]
+    return on_error(StreamClientError("x"))
