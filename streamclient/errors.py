@@ -26,8 +26,6 @@ Every error can be pickled, says in ``hint`` what to do next, and never holds a 
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from typing_extensions import Self
-
 from streamclient.audio import Span
 
 if TYPE_CHECKING:
@@ -90,7 +88,7 @@ class StreamClientError(Exception):
         self.request_id = request_id
         self.retryable = self.default_retryable if retryable is None else retryable
 
-    def again(self) -> Self:
+    def again(self: T) -> T:
         """A copy to raise, so that several callers do not share one traceback."""
         other = copy(self)
         other.__cause__ = self.__cause__

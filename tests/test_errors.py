@@ -122,6 +122,21 @@ def test_an_error_survives_pickling_and_copying(error: type[StreamClientError]) 
         assert (str(second), vars(second)) == (str(first), vars(first))
 
 
+@pytest.mark.parametrize("error", TREE)
+def test_an_error_raised_again_shares_no_traceback(error: type[StreamClientError]) -> None:
+    """Several callers can be told of one failure, each with its facts and its cause."""
+    cause = OSError("gone")
+    try:
+        raise error("x", hint="h") from cause
+    except StreamClientError as caught:
+        first = caught
+
+    second = first.again()
+
+    assert type(second) is error
+    assert (vars(second), second.__cause__, second.__traceback__) == (vars(first), cause, None)
+
+
 def test_every_error_is_documented() -> None:
     """The reference is made from the docstrings."""
     assert [error for error in TREE if not inspect.getdoc(error)] == []
