@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import attrs
 
@@ -42,7 +42,7 @@ def _typed(name: str, values: list[str]) -> Any:
     if name not in FIELDS:
         return values if len(values) > 1 else values[0]
     kinds = get_args(FIELDS[name].type)
-    if get_origin(FIELDS[name].type) is tuple:
+    if FIELDS[name].default == ():
         return tuple(values)
     if len(values) > 1:
         raise OptionsError(f"-o {name} is given {len(values)} times; it has one value")
@@ -61,7 +61,7 @@ def unknown_parameters(names: Iterable[str]) -> list[str]:
     """A sentence for each parameter that is probably misspelt; it is sent all the same, being perhaps a newer one."""
     sentences = []
     for name in names:
-        close = get_close_matches(name, FIELDS, n=1)
+        close = get_close_matches(name, FIELDS, n=1, cutoff=0.75)
         if name not in FIELDS and close:
             sentences.append(f"{name!r} is sent as it is, being no known parameter; did you mean {close[0]!r}?")
     return sentences

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["LiveScreen", "Screen", "is_live_terminal", "open_screen", "printable"]
 
 REFRESH_SECONDS = 0.05
+"""Between two moves of the bar."""
+
 CAPTION_LINES = 2
 BAR_WIDTH = 30
 CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
@@ -139,12 +141,19 @@ class LiveScreen(Screen):
             self._refresh()
 
     def progress(self, stream: int, position: float) -> None:
-        """Move the bar."""
-        self._change(stream, lambda lane: setattr(lane, "position", max(lane.position, position)))
+        """Move the bar; a person cannot tell whether that is some milliseconds late."""
+        with self.lock:
+            if lane := self._lanes.get(stream):
+                lane.position = max(lane.position, position)
+                if time.monotonic() - self._refreshed >= REFRESH_SECONDS:
+                    self._refresh()
 
     def interim(self, stream: int, text: str) -> None:
         """Replace the unfinished words."""
-        self._change(stream, lambda lane: setattr(lane, "interim", printable(text)))
+        with self.lock:
+            if lane := self._lanes.get(stream):
+                lane.interim = printable(text)
+                self._refresh()
 
     def caption(self, stream: int, text: str) -> None:
         """Let finished words stand above, and forget the unfinished ones."""
@@ -175,13 +184,6 @@ class LiveScreen(Screen):
         with self.lock:
             self._lanes.clear()
             self._hide()
-
-    def _change(self, stream: int, change: Callable[[Lane], None]) -> None:
-        with self.lock:
-            if lane := self._lanes.get(stream):
-                change(lane)
-                if time.monotonic() - self._refreshed >= REFRESH_SECONDS:
-                    self._refresh()
 
     def _print(self, text: str) -> None:
         self._console.print(_text(text), overflow="fold")
