@@ -105,8 +105,9 @@ class Log:
 
     @hookimpl
     def on_plugin_error(self, stream: StreamView, plugin: str, hook: str, error: BaseException) -> None:
-        """Log what another plugin raised."""
-        self._log.error("Stream %s: plugin %s failed in %s: %r", stream.id, plugin, hook, error)
+        """Log what another plugin raised, or that it was stopped, which happens in no hook."""
+        what = f"failed in {hook}" if hook else "was stopped"
+        self._log.error("Stream %s: plugin %s %s: %r", stream.id, plugin, what, error)
 
     @hookimpl
     def on_close(self, stream: StreamView, transcript: Transcript) -> None:

@@ -53,6 +53,17 @@ def test_every_event_of_the_schema_is_written(play: Play) -> None:
     assert {line["event"] for line in lines()} == set(EVENTS)
 
 
+@pytest.mark.parametrize("event", EVENTS)
+def test_the_schema_requires_what_it_names(play: Play, event: str) -> None:
+    """A line without one of its facts does not fit."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    play("jsonl")
+    line = next(line for line in lines() if line["event"] == event)
+
+    for fact in ["v", "stream", "time", "event", *EVENTS[event]["required"]]:
+        assert not jsonschema.Draft202012Validator(SCHEMA).is_valid({key: line[key] for key in line if key != fact})
+
+
 def test_facts_are_in_their_places(play: Play) -> None:
     """What a reader wants is at the top of a line."""
     play("jsonl")

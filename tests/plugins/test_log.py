@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from streamclient import Closed, PluginError, Transcript
+from streamclient import Closed, PluginError, PluginFailed, PluginOverrun, Transcript
 from streamclient.plugins import load_plugins
 from tests.plugins.conftest import UTTERANCE, Play
 
@@ -70,6 +70,13 @@ def test_a_complete_transcript_is_no_warning(caplog: pytest.LogCaptureFixture, p
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "Stream stream-1 is closed: 1 utterances, 2.0 s of audio, complete")
     ]
+
+
+def test_a_stopped_plugin_is_said_to_be_stopped(caplog: pytest.LogCaptureFixture, play: Play) -> None:
+    """It failed in no hook."""
+    play("log", [PluginFailed("slow", "", PluginOverrun("It fell behind"))])
+
+    assert caplog.messages == ["Stream stream-1: plugin slow was stopped: PluginOverrun('It fell behind')"]
 
 
 @pytest.mark.parametrize("template", ["{nme}", "{}", "{0}", "{", "{start:d}", "{speaker:d}", "{text.nothing}"])
