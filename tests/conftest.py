@@ -11,8 +11,9 @@ from hypothesis import settings
 SOON = 5.0
 """Seconds that only elapse when a test is about to fail."""
 
-settings.register_profile("streamclient", deadline=None, max_examples=50)
-settings.load_profile("streamclient")
+settings.register_profile("same", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=explore
+settings.load_profile("same")
 
 
 def _living() -> set[threading.Thread]:
