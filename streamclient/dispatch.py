@@ -17,13 +17,19 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from streamclient.errors import PluginOverrun
-from streamclient.events import Closed, Event, PluginFailed
+from streamclient.events import Closed, Event, Opened, PluginFailed
 from streamclient.messages import Results, TurnInfo
 from streamclient.worker import SLICE, Bell, Deadline, Worker
 
 __all__ = ["Dispatcher", "Inbox", "Lane"]
 
 log = logging.getLogger("streamclient.plugins")
+
+GRACE = 0.5
+"""Seconds that a plugin's last event waits, at most, for the others to catch up."""
+
+END = Opened("")
+"""Marks in a lane that the stream has ended; compared by identity, never delivered."""
 
 Report = Callable[[str, BaseException], None]
 Deliver = Callable[[Event, Report], None]
@@ -153,6 +159,7 @@ class Lane:
         deliver: calls the plugin's hooks for an event.
         limit: events that may wait.
         failed: told of every failure of the plugin.
+        caught_up: told when the plugin has had everything but its last event.
     """
 
     def __init__(
@@ -162,6 +169,7 @@ class Lane:
         deliver: Deliver,
         limit: int,
         failed: Callable[[PluginFailed], None],
+        caught_up: Callable[["Lane"], None],
     ) -> None:
         self.name = name
         self.inbox = Inbox(limit)
@@ -169,6 +177,8 @@ class Lane:
         self._wants = wants
         self._deliver = deliver
         self._failed = failed
+        self._caught_up = caught_up
+        self._closed: Closed | None = None
         # The hooks see the context variables of the code that opened the stream.
         self._context = contextvars.copy_context()
         self._worker = Worker(f"streamclient-plugin-{name}", self._run)
@@ -189,11 +199,10 @@ class Lane:
 
     def offer(self, event: Event) -> None:
         """Give the lane an event, without ever waiting."""
-        if not (isinstance(event, Closed) or self._wants(event)):
-            return
-        if not self.inbox.put(event):
+        if self._wants(event) and not self.inbox.put(event):
             error = PluginOverrun(f"The plugin {self.name} fell too far behind and was stopped")
             self._failed(PluginFailed(self.name, "", error))
+            self._caught_up(self)
 
     def wait(self, deadline: Deadline, patience: float) -> bool:
         """Wait until the plugin has had its last event, as long as it gets on; whether it has."""
@@ -204,11 +213,27 @@ class Lane:
             if self.delivered == before or deadline.left() == 0:
                 return False
 
+    def end(self, closed: Closed) -> None:
+        """The stream has ended: serve the plugin what waits, and ``closed`` once `finish` is called, or soon after."""
+        self._closed = closed
+        self.inbox.put(END)
+
+    def finish(self) -> None:
+        """Nothing but the last event will come any more."""
+        if self._closed is not None:
+            self.inbox.put(self._closed)
+
     def _run(self) -> None:
+        patience: float | None = None
         while not self.inbox.is_drained:
-            event = self.inbox.get(None)
-            if event is not None and self._wants(event):
+            event = self.inbox.get(patience)
+            if event is END:
+                patience = GRACE
+                self._caught_up(self)
+            elif event is not None:
                 self._context.run(self._deliver, event, self._report)
+            else:
+                self.finish()
             self.delivered += 1
 
     def _report(self, hook: str, error: BaseException) -> None:
@@ -229,11 +254,14 @@ class Dispatcher:
         self._lanes: list[Lane] = []
         self._left: list[Lane] = []
         self._errors: Counter[str] = Counter()
+        self._behind: set[Lane] = set()
         self._lock = threading.Lock()
 
     def add(self, name: str, wants: Callable[[Event], bool], deliver: Deliver) -> None:
         """Add a lane; before `start`, in the thread that opens the stream."""
-        self._lanes.append(Lane(name, wants, deliver, self._limit, self._plugin_failed))
+        lane = Lane(name, wants, deliver, self._limit, self._plugin_failed, self._caught_up)
+        self._lanes.append(lane)
+        self._behind.add(lane)
 
     def start(self) -> None:
         """Start the lanes."""
@@ -243,8 +271,11 @@ class Dispatcher:
     def publish(self, events: Iterable[Event]) -> None:
         """Give events to all, in order, without ever waiting. Called by one thread at a time."""
         for event in events:
-            for lane in self._lanes:
-                lane.offer(event)
+            if isinstance(event, Closed):
+                self._end(event)
+            else:
+                for lane in self._lanes:
+                    lane.offer(event)
             self._offer_pulled(event)
 
     def _offer_pulled(self, event: Event) -> None:
@@ -253,6 +284,27 @@ class Dispatcher:
             self.pulled.drop_trailing_interim(event)
         self.pulled.put(event)
 
+    def _end(self, closed: Closed) -> None:
+        """A plugin that fails at its last events is to be shown to the others before they close.
+
+        So lanes close together; one that is slow keeps the others from closing for a moment only.
+        """
+        for lane in self._lanes:
+            lane.end(closed)
+        self._close_together()
+
+    def _caught_up(self, lane: Lane) -> None:
+        with self._lock:
+            self._behind.discard(lane)
+        self._close_together()
+
+    def _close_together(self) -> None:
+        with self._lock:
+            together = not self._behind
+        if together:
+            for lane in self._lanes:
+                lane.finish()
+
     @property
     def is_current(self) -> bool:
         """Whether one of the lanes' threads asks."""
@@ -260,8 +312,8 @@ class Dispatcher:
 
     @property
     def interims_shed(self) -> int:
-        """Interims left out because a taker was slow."""
-        return sum(lane.inbox.shed for lane in self._lanes) + (self.pulled.shed if self.is_pulled else 0)
+        """Interims left out because a plugin was slow."""
+        return sum(lane.inbox.shed for lane in self._lanes)
 
     @property
     def plugin_errors(self) -> dict[str, int]:
@@ -302,10 +354,7 @@ class Dispatcher:
     def _count(self, failure: PluginFailed) -> None:
         with self._lock:
             self._errors[failure.plugin] += 1
-        where = f"in {failure.hook}" if failure.hook else "was stopped"
-        log.error("Plugin %s failed %s: %s", failure.plugin, where, failure.error, exc_info=_traceback(failure.error))
-
-
-def _traceback(error: BaseException) -> BaseException | None:
-    """A hook's exception with its place; our own errors say all in their text."""
-    return None if isinstance(error, PluginOverrun) else error
+        if isinstance(failure.error, PluginOverrun):
+            log.error("%s", failure.error)
+        else:
+            log.error("The plugin %s failed in %s", failure.plugin, failure.hook, exc_info=failure.error)

@@ -243,11 +243,12 @@ class Session:
         except Exception as error:
             log.exception("The stream %s failed; this is a bug of streamclient", self._name)
             self._fail(error)
-        finally:
+        try:
             with self._lock:
                 events = self._protocol.finish()
                 self._room.notify_all()
             self._publish(events)
+        finally:
             self.opened.set()
 
     def _run(self) -> None:

@@ -1,0 +1,304 @@
+"""Guarantee 5: a plugin cannot hurt the stream, nor another plugin."""
+
+import contextvars
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from streamclient import (
+    BufferPolicy,
+    InvalidState,
+    ListenOptions,
+    Metadata,
+    PluginError,
+    PluginOverrun,
+    Results,
+    StreamClient,
+    StreamView,
+    Timeouts,
+    Transcript,
+    Utterance,
+    hookimpl,
+)
+from tests.support.service import LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
+
+RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
+WORDS = [final(f"word{number}", float(number)) for number in range(5)]
+
+
+class Listener:
+    """Keeps every final, and what is said of other plugins."""
+
+    def __init__(self) -> None:
+        self.finals: list[str] = []
+        self.failures: list[tuple[str, str, BaseException]] = []
+        self.closed = 0
+
+    @hookimpl
+    def on_final(self, result: Results) -> None:
+        self.finals.append(result.transcript)
+
+    @hookimpl
+    def on_plugin_error(self, plugin: str, hook: str, error: BaseException) -> None:
+        self.failures.append((plugin, hook, error))
+
+    @hookimpl
+    def on_close(self) -> None:
+        self.closed += 1
+
+
+def hooked(on_final: Callable[[], object]) -> object:
+    """A plugin whose on_final does this."""
+
+    class Plugin:
+        @hookimpl
+        def on_final(self) -> None:
+            on_final()
+
+    return Plugin()
+
+
+def fail(error: BaseException) -> Callable[[], object]:
+    """A hook that raises."""
+
+    def hook() -> object:
+        raise error
+
+    return hook
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3), KeyboardInterrupt()])
+def test_a_raising_plugin_is_named_and_the_others_hear_all(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception in a hook is logged, counted and shown to the other plugins; nothing else happens."""
+    listener = Listener()
+    with serving(obedient(*WORDS, metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[hooked(fail(error)), listener])
+        with client:
+            client.send(b"audio")
+
+    assert listener.finals == [f"word{number}" for number in range(5)]
+    assert [(plugin, hook) for plugin, hook, _ in listener.failures] == [("Plugin", "on_final")] * 5
+    assert listener.failures[0][2] is error
+    assert client.stats.plugin_errors == 5
+    assert client.transcript.complete
+    assert "Plugin" in caplog.text
+
+
+def test_plugins_that_fail_at_each_others_failures_do_not_loop() -> None:
+    """A hook that raises in on_plugin_error is counted and not shown again."""
+
+    class Touchy:
+        @hookimpl
+        def on_final(self) -> None:
+            raise ValueError
+
+        @hookimpl
+        def on_plugin_error(self) -> None:
+            raise LookupError
+
+    class Touchier(Touchy):
+        pass
+
+    with serving(obedient(WORDS[0], metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[Touchy(), Touchier()])
+        with client:
+            client.send(b"audio")
+
+    assert client.stats.plugin_errors == 4
+
+
+def test_a_hanging_plugin_delays_only_itself() -> None:
+    """The others hear everything at once, and close() keeps its budget and returns the whole transcript."""
+    release = threading.Event()
+    listener = Listener()
+    with serving(obedient(*WORDS, metadata())) as service:
+        client = StreamClient(
+            RAW, url=service.url, plugins=[hooked(lambda: release.wait(SOON)), listener], timeouts=Timeouts(close=0.5)
+        )
+        client.open()
+        client.send(b"audio")
+        transcript = client.close()
+        errors = client.stats.plugin_errors_by_name
+        release.set()
+        client._stream.dispatcher._left[0]._worker.ended.wait(SOON)
+
+    assert transcript.complete
+    assert len(listener.finals) == 5
+    assert listener.closed == 1
+    assert errors == (("Plugin", 1),)
+
+
+def test_a_slow_plugin_sheds_superseded_interims_and_nothing_else() -> None:
+    """In a full lane interims that a later result replaced go first, are counted, and no final is lost."""
+    release = threading.Event()
+    seen: list[str] = []
+
+    class Slow:
+        @hookimpl
+        def on_message(self, message: object) -> None:
+            release.wait(SOON)
+            if isinstance(message, Results):
+                seen.append(message.transcript)
+
+    def script(call: Call) -> None:
+        call.read_until()
+        for number in range(5):
+            call.say(*(interim(f"i{number}.{step}", float(number)) for step in range(10)))
+            call.say(final(f"f{number}", float(number)))
+        call.end(metadata())
+
+    with serving(script) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[Slow()], buffer=BufferPolicy(max_events=20))
+        client.open()
+        client.send(b"audio")
+        closer = threading.Thread(target=client.close)
+        closer.start()
+        events = client.events()
+        while not isinstance(next(events), Metadata):
+            pass
+        release.set()
+        closer.join(SOON)
+
+    assert [text for text in seen if text.startswith("f")] == ["f0", "f1", "f2", "f3", "f4"]
+    assert len(seen) + client.stats.interims_shed == 55
+    assert client.stats.interims_shed > 20
+
+
+def test_a_hopeless_plugin_is_stopped_by_name() -> None:
+    """A lane full of what must not be shed ends with PluginOverrun; the stream and the others go on."""
+    release, entered, heard = threading.Event(), threading.Event(), threading.Semaphore(0)
+    listener = Listener()
+    ear = hooked(heard.release)
+
+    def hang() -> None:
+        entered.set()
+        release.wait(SOON)
+
+    def script(call: Call) -> None:
+        call.read()
+        call.say(WORDS[0])
+        entered.wait(SOON)
+        for number in range(1, 30):
+            call.say(final(f"more{number}", float(number)))
+            heard.acquire(timeout=SOON)
+        call.read_until()
+        call.end(metadata())
+
+    with serving(script) as service:
+        client = StreamClient(
+            RAW, url=service.url, plugins=[hooked(hang), listener, ear], buffer=BufferPolicy(max_events=10)
+        )
+        client.open()
+        client.send(b"audio")
+        while client.stats.messages_received < 30:
+            assert heard.acquire(timeout=SOON)
+            heard.release()
+        release.set()
+        transcript = client.close()
+
+    assert transcript.complete
+    assert [(plugin, type(error)) for plugin, _, error in listener.failures] == [("Plugin", PluginOverrun)]
+
+
+def test_a_plugin_may_run_a_stream_of_its_own() -> None:
+    """A hook that opens another client and closes it gets its transcript."""
+    inner: list[Transcript] = []
+    with serving(obedient(final("hello", 0.0), metadata())) as service:
+
+        def nested() -> None:
+            with StreamClient(RAW, url=service.url) as client:
+                client.send(b"audio")
+                inner.append(client.close())
+
+        with StreamClient(RAW, url=service.url, plugins=[hooked(nested)]) as outer:
+            outer.send(b"audio")
+
+    assert [transcript.text for transcript in inner] == ["hello"]
+
+
+def test_a_plugin_may_abort_its_stream() -> None:
+    """abort() in a hook ends the stream without hanging."""
+
+    class Aborter:
+        client: StreamClient
+
+        @hookimpl
+        def on_final(self) -> None:
+            self.client.abort()
+
+    def script(call: Call) -> None:
+        call.say(WORDS[0])
+        call.read_to_end()
+
+    with serving(script) as service:
+        aborter = Aborter()
+        client = aborter.client = StreamClient(RAW, url=service.url, plugins=[aborter])
+        client.open()
+        list(client.events())
+        assert not client.close().complete
+
+
+def test_hooks_run_in_the_context_that_opened_the_stream() -> None:
+    """Context variables of the opening code are seen in hooks, and stay apart between plugins."""
+    variable = contextvars.ContextVar("variable", default="unset")
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.append(variable.get())
+        variable.set("changed by a plugin")
+
+    with serving(obedient(WORDS[0], metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[hooked(look), hooked(look)])
+        variable.set("set by the caller")
+        with client:
+            client.send(b"audio")
+
+    assert seen == ["set by the caller"] * 2
+
+
+def test_the_view_shows_the_stream_and_not_the_client() -> None:
+    """Hooks get id, options, request id and counters."""
+    views: list[StreamView] = []
+
+    class Viewer:
+        @hookimpl
+        def on_utterance(self, stream: StreamView, utterance: Utterance) -> None:
+            views.append(stream)
+
+    with serving(obedient(WORDS[0], metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[Viewer()])
+        with client:
+            client.send(b"audio")
+
+    (view,) = views
+    assert view.id == client.id
+    assert view.options is RAW
+    assert view.request_id == "request-0" == client.request_ids[0]
+    assert view.stats.audio_bytes == 5
+    assert not hasattr(view, "close")
+
+
+def test_a_wrong_plugin_is_found_before_anything_is_connected() -> None:
+    """Plugins are checked when the client is made."""
+
+    class Typo:
+        @hookimpl
+        def on_finale(self) -> None: ...
+
+    with pytest.raises(PluginError, match="on_final"):
+        StreamClient(RAW, plugins=[Typo()])
+    with pytest.raises(PluginError):
+        StreamClient(RAW, plugins=["no-such-plugin"])
+
+
+def test_a_client_serves_one_stream() -> None:
+    """A second open() is refused, while it is open and after."""
+    with serving() as service:
+        client = StreamClient(RAW, url=service.url)
+        with client, pytest.raises(InvalidState):
+            client.open()
+        with pytest.raises(InvalidState):
+            client.open()
