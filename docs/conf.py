@@ -33,7 +33,7 @@ nitpick_ignore_regex = [
     # Without the network there is no other project's manual to point to.
     ("py:.*", r"(collections|contextlib|logging|numpy|os|pathlib|pluggy|ssl|types|typing)\..*"),
     # Aliases of types, which are described where they are used.
-    ("py:class", r"(.*\.)?(Event|Message|QueryValue|Raw)"),
+    ("py:class", r"(.*\.)?(Event|Message|QueryValue|Raw|T)"),
     # Constants that are named for readers of the source.
     ("py:data", r"STOP_BUDGET"),
 ]

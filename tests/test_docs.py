@@ -1,0 +1,223 @@
+"""The manual: every block of code in it runs, everything public is in it, and it is built without a warning."""
+
+import doctest
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import click
+import pytest
+
+import streamclient
+from streamclient import FluxOptions, ListenOptions
+from streamclient.cli import COMMANDS, main
+from streamclient.hookspecs import StreamHooks
+from streamclient.plugins import find_plugins
+from streamclient.server import LocalServer
+from streamclient.server.engines.scripted import ScriptedEngine
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = [README, *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+BLOCK = re.compile(r"^```(?P<language>.+)\n(?P<code>(?:.*\n)*?)```$", re.MULTILINE)
+PROMPT = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
+SHAPES = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+INVENTORY_HEAD = 4
+
+
+def blocks(page: Path) -> list[tuple[str, str, int]]:
+    """Language, code and line number of the blocks of a page; directives are not code."""
+    text = page.read_text(encoding="utf-8")
+    found = [
+        (match["language"], match["code"], text.count("\n", 0, match.start()) + 1) for match in BLOCK.finditer(text)
+    ]
+    return [block for block in found if not block[0].startswith("{")]
+
+
+def name_of(page: Path) -> str:
+    """A page's name in the repository."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def setup_commands() -> list[str]:
+    """The commands of the README that need a fresh machine; ``.ci/run`` runs them."""
+    return [code.strip() for language, code, _ in blocks(README) if language == "sh"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    """The server of ``STREAMCLIENT_URL``; it knows the words, the pages that recognise start one of their own."""
+    with LocalServer(
+        ScriptedEngine((ROOT / "samples" / "sense_and_sensibility.txt").read_text(), spacing=0.3)
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the samples, and an environment without settings of the user's."""
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("STREAMCLIENT_", "DEEPGRAM_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def run_console(code: str) -> None:
+    """Run the commands of a block and compare what they print with what the page says."""
+    for match in PROMPT.finditer(code):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", match["command"]], check=False, capture_output=True, text=True, timeout=50
+        )
+        assert done.returncode == 0, f"{match['command']}\n{done.stderr}"
+        fits = doctest.OutputChecker().check_output(match["output"], done.stdout, SHAPES)
+        assert fits or not match["output"], f"{match['command']}\n{done.stdout}"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name_of)
+def test_code_blocks_run(page: Path, server: LocalServer, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block of a page runs, in order: Python as one program, commands with the output that is shown."""
+    program: dict[str, object] = {"__name__": "__main__"}
+    for language, code, line in blocks(page):
+        if language == "python":
+            with monkeypatch.context() as patch:
+                patch.setenv("STREAMCLIENT_URL", server.url)
+                exec(compile("\n" * line + code, str(page), "exec"), program)
+        elif language == "console":
+            run_console(code)
+        else:
+            assert language == "sh", f"{page}:{line}: a block of {language or 'nothing'} does not run"
+            assert page == README, f"{page}:{line}: only the README sets up machines"
+
+
+def test_readme_has_two_setup_commands() -> None:
+    """The README sets up a fresh machine with exactly two commands: one transcribes a sample, one runs all tests."""
+    first, second = setup_commands()
+
+    words = shlex.split(first)
+    assert words[-2] == "transcribe"
+    assert (ROOT / words[-1]).is_file()
+    assert shlex.split(second)[-1] == ".venv/bin/pytest"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that exists."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.fixture(scope="module")
+def manual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manual, built with warnings as errors."""
+    target = tmp_path_factory.mktemp("manual")
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html"]
+    done = subprocess.run([*build, str(DOCS), str(target)], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return target
+
+
+@pytest.fixture(scope="module")
+def documented(manual: Path) -> set[str]:
+    """Every name that has an entry in the reference."""
+    inventory = (manual / "objects.inv").read_bytes().split(b"\n", INVENTORY_HEAD)[INVENTORY_HEAD]
+    return {line.split()[0] for line in zlib.decompress(inventory).decode().splitlines()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_public_names_are_in_the_reference(documented: set[str]) -> None:
+    """Every public class, function and error has an entry."""
+    values = {name: getattr(streamclient, name) for name in streamclient.__all__}
+    expected = {f"streamclient.{name}" for name, value in values.items() if isinstance(value, type)}
+    expected |= {f"streamclient.{name}" for name in ("transcribe", "stream", "close_all", "hookimpl")}
+
+    assert expected - documented == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_hooks_are_in_the_reference(documented: set[str]) -> None:
+    """Every hook has an entry."""
+    hooks = {name for name in vars(StreamHooks) if name.startswith("on_")}
+
+    assert {f"streamclient.hookspecs.StreamHooks.{hook}" for hook in hooks} - documented == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_options_are_in_the_reference(manual: Path) -> None:
+    """Every option of both endpoints has a row with its meaning."""
+    page = (manual / "reference" / "options.html").read_text(encoding="utf-8")
+    fields = {field.name for owner in (ListenOptions, FluxOptions) for field in attrs.fields(owner)}
+
+    assert [name for name in fields if f'<span class="pre">{name}</span></code></p></td>' not in page] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_plugins_are_in_the_reference(manual: Path) -> None:
+    """Every first-party plugin has its name and its options in the reference."""
+    page = (manual / "reference" / "plugins.html").read_text(encoding="utf-8")
+    ours = [plugin for plugin in find_plugins() if plugin.distribution == "streamclient"]
+
+    assert {plugin.name for plugin in ours} >= {"log", "jsonl", "text"}
+    assert [plugin.name for plugin in ours if f"<strong>{plugin.name}</strong>" not in page] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_are_in_the_reference(name: str, manual: Path) -> None:
+    """Every command is there with every option it has."""
+    page = (manual / "reference" / "command-line.html").read_text(encoding="utf-8")
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    options = [text for option in command.params if isinstance(option, click.Option) for text in option.opts]
+
+    assert f"streamclient {name} --help" in page
+    assert [text for text in options if text not in page] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_example_plugin_installs_and_runs(workplace: Path) -> None:
+    """The plugin of the manual, installed with pip, works by its name and with its options."""
+    shutil.copytree(DOCS / "examples" / "streamclient-shout", workplace / "shout")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*install, "--no-index", "--target", "installed", "./shout"], check=True)
+    program = """
+from streamclient import ListenOptions, StreamClient
+from streamclient.server import LocalServer
+from streamclient.server.engines.scripted import ScriptedEngine
+
+options = ListenOptions(encoding="linear16", sample_rate=16000)
+with LocalServer(ScriptedEngine([("good", 0.2, 0.5), ("morning", 0.6, 1.1)])) as server:
+    with StreamClient(options, url=server.url, plugins=["shout:marks=3,path=heard.txt"]) as client:
+        client.send(bytes(64000))
+    print(client.id)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "installed"},
+    )
+    heard = Path("heard.txt").read_text(encoding="utf-8")
+
+    assert heard.splitlines() == ["GOOD MORNING!!!", f"({done.stdout.strip()}: complete)"]
