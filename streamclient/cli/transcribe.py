@@ -257,7 +257,7 @@ def _service(choice: Choice, screen: Screen, stack: ExitStack) -> "Service":
     if choice.local or not (choice.url or api_key or access_token):
         return Service(url=_local_url(screen, stack), api_key="local", timeouts=timeouts, decodes=False)
     if choice.url and choice.url == choice.settings.table("transcribe").get("url"):
-        screen.notice(f"using {choice.url}, as {choice.settings.files[0]} says")
+        screen.notice(f"using {choice.url}, as the settings in {' and '.join(map(str, choice.settings.files))} say")
     return Service(url=choice.url, api_key=api_key, access_token=access_token, timeouts=timeouts)
 
 

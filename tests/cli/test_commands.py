@@ -99,3 +99,11 @@ def test_server_that_cannot_start_says_why(tmp_path: Path, capsys: Capture, argu
     assert code in (1, 2)
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_settings_give_the_server_its_defaults(tmp_path: Path, capsys: Capture) -> None:
+    """The table [serve] sets options by name, and a slip in it is named."""
+    (tmp_path / "streamclient.toml").write_text('[serve]\nengine = "nope"\n')
+    assert "There is no recognition engine 'nope'" in invoke(capsys, ["serve"])[2]
+    (tmp_path / "streamclient.toml").write_text("[serve]\nprot = 1\n")
+    assert "did you mean 'port'" in invoke(capsys, ["serve"])[2]

@@ -10,6 +10,7 @@ import wave
 from pathlib import Path
 from typing import IO
 
+import jiwer
 import pytest
 
 from streamclient.server import LocalServer
@@ -234,7 +235,7 @@ def test_sample_is_transcribed_without_a_key(start: Start) -> None:
     process = start("transcribe", str(SAMPLE))
     out, err = process.communicate(timeout=50)
     assert process.returncode == 0
-    assert {"married", "amiable", "respectable", "himself"} <= set(out.split())
+    assert jiwer.wer(SAMPLE.with_suffix(".txt").read_text(), out) < 0.4
     assert err.count("\n") == 1
     assert "its quality is not Deepgram's" in err
 
