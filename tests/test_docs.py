@@ -86,6 +86,7 @@ def run_console(code: str) -> None:
         assert fits or not match["output"], f"{match['command']}\n{done.stdout}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name_of)
 def test_code_blocks_run(page: Path, server: LocalServer, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
