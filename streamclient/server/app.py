@@ -15,7 +15,9 @@ import atexit
 import contextlib
 import errno
 import logging
+import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -37,8 +39,14 @@ __all__ = ["LocalServer"]
 
 log = logging.getLogger("streamclient.server")
 
+library_log = logging.getLogger("streamclient.server.websockets")
+library_log.setLevel(logging.ERROR)  # it tells each connection twice, and garbage with a traceback
+
+MAX_PORT = 65_535
 MAX_FRAME = 4 << 20
 """Bytes of one message; a larger one is answered with close code 1009."""
+SEND_TIMEOUT = 30.0
+"""Seconds a client may leave its answers unread while every buffer on the way is full; then it is dropped."""
 STOP_BUDGET = 2.0
 """Seconds open streams are given by :meth:`LocalServer.stop` to end in an orderly way."""
 
@@ -144,9 +152,11 @@ class LocalServer:
         self.stop()
 
     def _listen(self) -> Server:
+        if not 0 <= self.port <= MAX_PORT:
+            raise ServerStartError(f"Cannot listen on {self.host}:{self.port}: ports go from 0 to {MAX_PORT}.")
         try:
             listener = _bind(self.host, self.port)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise _start_error(self.host, self.port, error) from error
         return serve(
             self._handle,
@@ -160,7 +170,7 @@ class LocalServer:
             ping_interval=None,  # its timeout would close streams for a reason the service does not know
             close_timeout=STOP_BUDGET,
             max_size=MAX_FRAME,
-            logger=logging.getLogger("streamclient.server.websockets"),
+            logger=library_log,
         )
 
     def _accept(self, server: Server) -> None:
@@ -207,11 +217,14 @@ class Connection(ServerConnection):
         handler_thread: serves it.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        if hasattr(socket, "SO_SNDTIMEO") and os.name == "posix":
+            whole, fraction = divmod(SEND_TIMEOUT, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(fraction * 1e6)))
         self.request_id = new_request_id()
         self.listen: ListenRequest | None = None
         self.handler_thread = threading.current_thread()
-        super().__init__(*args, **kwargs)
+        super().__init__(sock, *args, **kwargs)
 
     @property
     def is_alive(self) -> bool:
@@ -279,14 +292,14 @@ def _bind(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family)
 
 
-def _start_error(host: str, port: int, error: Exception) -> ServerStartError:
+def _start_error(host: str, port: int, error: OSError) -> ServerStartError:
     if isinstance(error, socket.gaierror):
         return ServerStartError(
             f"Cannot listen on {host!r}: there is no such host here.", hint="127.0.0.1 always works."
         )
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+    if error.errno == errno.EADDRINUSE:
         return ServerStartError(f"Port {port} of {host} is taken.", hint="Choose another port, or 0 for any free one.")
-    if isinstance(error, OSError) and error.errno == errno.EACCES:
+    if error.errno == errno.EACCES:
         return ServerStartError(
             f"Port {port} needs special rights.", hint="Choose a port above 1023, or 0 for any free one."
         )

@@ -93,7 +93,8 @@ def _floats(kind: str) -> Callable[[bytes], Floats]:
 
 
 def _bytes8(data: bytes) -> Floats:
-    return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+    samples: Floats = np.frombuffer(data, np.uint8).astype(np.float32)
+    return (samples - np.float32(128)) / np.float32(128)
 
 
 def _integers24(data: bytes) -> Floats:

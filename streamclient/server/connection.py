@@ -81,9 +81,10 @@ class Backlog:
             return frame
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """The connection is over: nothing more will come, and nobody is there for what was not recognised yet."""
         with self.changed:
             self.ended = True
+            self.frames.clear()
             self.changed.notify_all()
 
     def ignore(self) -> None:
@@ -92,12 +93,6 @@ class Backlog:
             self.ignoring = True
             self.frames.clear()
             self.changed.notify_all()
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing is there and nothing will come."""
-        with self.changed:
-            return self.ended and not self.frames
 
 
 def serve_connection(connection: ServerConnection, protocol: ListenProtocol) -> None:
@@ -133,7 +128,7 @@ def _read(connection: ServerConnection, backlog: Backlog, read: threading.Event)
 
 
 def _serve(connection: ServerConnection, protocol: ListenProtocol, backlog: Backlog) -> None:
-    while not protocol.closed and not backlog.is_over:
+    while not protocol.closed and not backlog.ended:
         frame = backlog.get(protocol.deadline - time.monotonic())
         for output in _receive(protocol, frame) if frame else protocol.tick(time.monotonic()):
             _send(connection, output)

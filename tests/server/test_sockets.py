@@ -1,0 +1,281 @@
+"""The server on real sockets, with scripted speech."""
+
+import json
+import logging
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import websocket
+from websockets.sync.client import connect as websockets_connect
+
+from streamclient.server import EngineError, LocalServer, ServerStartError, Timeouts
+from streamclient.server import app as server_app
+from streamclient.server.engines import ENGINES, load_engine, register_engine
+from streamclient.server.engines.scripted import ScriptedEngine
+
+SCRIPT = [("one", 0.5, 0.9), ("two", 1.0, 1.4)]
+SECOND = bytes(32_000)
+LISTEN = "/v1/listen?encoding=linear16&sample_rate=16000"
+CLOSE = json.dumps({"type": "CloseStream"})
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """Every thread of the server is gone when it has stopped."""
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    """A server that everybody may use."""
+    with LocalServer(ScriptedEngine(SCRIPT)) as server:
+        yield server
+
+
+def connect(server: LocalServer, target: str = LISTEN, **arguments: Any) -> Any:
+    """A plain websocket."""
+    return websocket.create_connection(server.url + target, timeout=10, **arguments)
+
+
+def read(ws: Any) -> tuple[list[dict[str, Any]], int | None]:
+    """All messages until the server closes, and its code."""
+    messages: list[dict[str, Any]] = []
+    while True:
+        opcode, data = ws.recv_data()
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            ws.shutdown()
+            return messages, struct.unpack("!H", data[:2])[0] if data else None
+        messages.append(json.loads(data))
+
+
+def words(messages: list[dict[str, Any]]) -> list[str]:
+    """The words of the finals."""
+    finals = [message for message in messages if message.get("is_final")]
+    return [word["word"] for message in finals for word in message["channel"]["alternatives"][0]["words"]]
+
+
+def transcribe(server: LocalServer) -> list[str]:
+    """Two seconds of audio, closed well."""
+    ws = connect(server)
+    ws.send_binary(SECOND * 2)
+    ws.send(CLOSE)
+    messages, code = read(ws)
+    assert code == 1000
+    return words(messages)
+
+
+def refusal(server: LocalServer, target: str = LISTEN, **arguments: Any) -> Any:
+    """The refusal of an upgrade."""
+    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+        connect(server, target, **arguments)
+    return refused.value
+
+
+def test_a_stream_from_end_to_end(server: LocalServer) -> None:
+    """The request id is the same in the header and in every message, and the close is 1000."""
+    ws = connect(server)
+    ws.send_binary(SECOND)
+    ws.send_binary(SECOND)
+    ws.send(CLOSE)
+    messages, code = read(ws)
+    assert (words(messages), code, messages[-1]["type"]) == (["one", "two"], 1000, "Metadata")
+    assert ws.getheaders()["dg-request-id"] == messages[-1]["request_id"] == messages[0]["metadata"]["request_id"]
+
+
+def test_input_after_the_end_is_ignored(server: LocalServer) -> None:
+    """What is sent after CloseStream changes nothing."""
+    ws = connect(server)
+    ws.send_binary(SECOND)
+    ws.send(CLOSE)
+    ws.send_binary(SECOND)
+    messages, code = read(ws)
+    assert (messages[-1]["duration"], code) == (1.0, 1000)
+
+
+def test_a_refusal_has_status_header_and_body(server: LocalServer) -> None:
+    """400 with ``dg-error``, the service's JSON body, and the request id in both places."""
+    error = refusal(server, "/v1/listen?punctuate=True")
+    body = json.loads(error.resp_body)
+    assert error.status_code == 400
+    assert body["err_code"] == "INVALID_QUERY_PARAMETER"
+    assert error.resp_headers["dg-error"] == body["err_msg"]
+    assert error.resp_headers["dg-request-id"] == body["request_id"]
+    assert refusal(server, "/v2/speak").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"header": ["Authorization: Token key"]},
+        {"header": ["authorization: tOKEN other"]},
+        {"header": ["Authorization: bearer key"]},
+        {"subprotocols": ["token", "key"]},
+        {"subprotocols": ["bearer", "other"]},
+    ],
+)
+def test_a_configured_key_is_accepted(arguments: dict[str, Any]) -> None:
+    """As header or subprotocol, whatever the case of the scheme; only the scheme is echoed."""
+    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key", "other")) as server:
+        ws = connect(server, **arguments)
+        assert ws.getsubprotocol() == (arguments["subprotocols"][0] if "subprotocols" in arguments else None)
+        ws.send(CLOSE)
+        assert read(ws)[1] == 1000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"header": ["Authorization: Token wrong"]}, {"header": ["Authorization: key"]}, {"subprotocols": ["token"]}],
+)
+def test_any_other_key_is_401(arguments: dict[str, Any]) -> None:
+    """Missing, wrong or malformed: INVALID_AUTH."""
+    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key",)) as server:
+        error = refusal(server, **arguments)
+        assert (error.status_code, json.loads(error.resp_body)["err_code"]) == (401, "INVALID_AUTH")
+
+
+def test_inactivity_closes_with_1011() -> None:
+    """The sentence of the service, on the wire."""
+    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=0.05)) as server:
+        ws = connect(server)
+        opcode, data = ws.recv_data()
+        ws.shutdown()
+        assert (opcode, data[:2]) == (websocket.ABNF.OPCODE_CLOSE, struct.pack("!H", 1011))
+        assert b"dpgr.am/net0001" in data
+
+
+def test_streams_do_not_mix(server: LocalServer) -> None:
+    """Many streams at once, each with its own words."""
+    results: list[list[str]] = []
+    threads = [threading.Thread(target=lambda: results.append(transcribe(server))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [["one", "two"]] * 8
+
+
+def test_pings_are_answered_while_audio_waits(server: LocalServer) -> None:
+    """A client whose library pings keeps its connection during a fast upload of minutes of audio."""
+    with websockets_connect(server.url + LISTEN, ping_interval=0.1, ping_timeout=5, compression=None) as ws:
+        for _ in range(120):
+            ws.send(SECOND)
+        ws.send(CLOSE)
+        messages = [json.loads(message) for message in ws]
+    assert messages[-1]["duration"] == 120.0
+    assert ws.close_code == 1000
+
+
+def test_hostile_clients_do_no_harm(server: LocalServer) -> None:
+    """Garbage instead of HTTP, a reset in mid-stream, a frame without end, a silent connection: others are served."""
+    address = (server.host, server.port)
+    with socket.create_connection(address) as garbage:
+        garbage.sendall(b"\x16\x03\x01\x02\x00" * 100)
+    reset = connect(server)
+    reset.send_binary(SECOND)
+    reset.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reset.sock.close()
+    huge = connect(server)
+    huge.sock.sendall(b"\x82\xff" + struct.pack("!Q", 1 << 40) + b"\0" * 4)
+    assert read(huge)[1] == 1009
+    with socket.create_connection(address):
+        assert transcribe(server) == ["one", "two"]
+
+
+def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers fill every buffer; the server gives up on it, and its threads end."""
+    monkeypatch.setattr(server_app, "SEND_TIMEOUT", 0.2)
+    with LocalServer(ScriptedEngine(SCRIPT)) as server:
+        ws = connect(server, sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
+        with pytest.raises((OSError, websocket.WebSocketException)):
+            for _ in range(2000):
+                ws.send("?" * 60_000)
+        ws.shutdown()
+
+
+def test_stop_ends_open_streams(server: LocalServer) -> None:
+    """With 1001, at once, and a new server can have the port."""
+    ws = connect(server)
+    ws.send_binary(SECOND)
+    reader = threading.Thread(target=server.stop)
+    reader.start()
+    assert read(ws)[1] == 1001
+    reader.join()
+    server.stop()
+    server.start()
+    assert transcribe(server) == ["one", "two"]
+
+
+def test_stop_does_not_wait_for_a_client_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut off after the budget."""
+    monkeypatch.setattr(server_app, "STOP_BUDGET", 0.1)
+    server = LocalServer(ScriptedEngine(SCRIPT))
+    server.start()
+    silent, half_open = connect(server), socket.create_connection((server.host, server.port))
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < 3
+    silent.shutdown()
+    half_open.close()
+
+
+def test_serve_forever_ends_when_stopped() -> None:
+    """``stop`` from another thread ends it."""
+    server = LocalServer(ScriptedEngine(SCRIPT))
+    server.start()
+    forever = threading.Thread(target=server.serve_forever)
+    forever.start()
+    assert transcribe(server) == ["one", "two"]
+    server.stop()
+    forever.join(5)
+    assert not forever.is_alive()
+
+
+def test_a_taken_port_is_a_clear_error(server: LocalServer) -> None:
+    """The message names the port, the hint the next step."""
+    with pytest.raises(ServerStartError, match=f"Port {server.port} of 127.0.0.1 is taken.*another port"):
+        LocalServer(ScriptedEngine(SCRIPT), port=server.port).start()
+    with pytest.raises(ServerStartError, match="already running"):
+        server.start()
+
+
+@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 99_999), ("203.0.113.1", 0)])
+def test_a_bad_address_is_a_clear_error(host: str, port: int) -> None:
+    """Whatever is wrong with it."""
+    with pytest.raises(ServerStartError, match=host):
+        LocalServer(ScriptedEngine(SCRIPT), host=host, port=port).start()
+
+
+def test_engines_go_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A known name makes the engine, an unknown one says which there are, and more can be registered."""
+    monkeypatch.setattr("streamclient.server.engines.ENGINES", ENGINES)
+    assert load_engine("scripted").name == "scripted"
+    with pytest.raises(EngineError, match=r"no recognition engine 'sphinx'.*pocketsphinx, scripted"):
+        LocalServer(engine="sphinx")
+    monkeypatch.setitem(ENGINES, "mine", lambda: ScriptedEngine())
+    register_engine("mine", lambda: ScriptedEngine("hello"))
+    assert LocalServer(engine="mine").url.startswith("ws://127.0.0.1:")
+
+
+def test_one_line_a_stream_is_logged(server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
+    """With the request id, the close code and the length; never with a key."""
+    with caplog.at_level(logging.INFO, "streamclient.server"):
+        transcribe(server)
+        server.stop()
+    lines = [record.getMessage() for record in caplog.records if "ended" in record.getMessage()]
+    assert len(lines) == 1
+    assert "1000 after 2.00 s" in lines[0]
+
+
+def test_the_url_can_be_used() -> None:
+    """Also when the server listens on every address."""
+    with LocalServer(ScriptedEngine(SCRIPT), host="0.0.0.0") as server:
+        assert urlsplit(server.url).hostname == "127.0.0.1"
+        assert transcribe(server) == ["one", "two"]
