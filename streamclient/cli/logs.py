@@ -19,7 +19,9 @@ class _ScreenHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show it."""
-        self._screen.notice(f"{record.levelname.lower()}: {record.getMessage()}")
+        error = record.exc_info[1] if record.exc_info else None
+        reason = f" ({type(error).__name__}: {error})" if error is not None else ""
+        self._screen.notice(f"{record.levelname.lower()}: {record.getMessage()}{reason}")
         if self._tracebacks and record.exc_info:
             for line in logging.Formatter().formatException(record.exc_info).splitlines():
                 self._screen.notice(line)

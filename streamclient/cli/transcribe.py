@@ -180,7 +180,7 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
         stdout = StdoutSinks(len(sources), screen, interrupt.stop, separator="\n" if "txt" in to_stdout else "")
         plan = Plan(
             service=Lazy(partial(_service, choice, screen, stack)),
-            parameters=_with_interims(parameters, choice, screen),
+            parameters={"interim_results": True, **parameters} if isinstance(screen, LiveScreen) else parameters,
             raw=raw,
             plugins=plugins,
             realtime=choice.realtime,
@@ -216,35 +216,30 @@ def _targets(sources: Sequence[str], choice: Choice) -> Any:
 
 
 def _parameters(choice: Choice) -> dict[str, Any]:
-    """``-o`` over the other options over the table ``[options]``."""
+    """``-o`` over the other options over the table ``[options]``; with the interims that some of them need."""
     named = {
         name: getattr(choice, name)
         for name in ("model", "language", "encoding", "sample_rate", "channels", "diarize")
         if getattr(choice, name) is not None
     }
-    return {**choice.settings.table("options"), **named, **parse_parameters(choice.option)}
-
-
-def _with_interims(parameters: Mapping[str, Any], choice: Choice, screen: Screen) -> dict[str, Any]:
-    """Live captions need interims; nothing else does, unless it was asked for."""
-    wanted = choice.interim or isinstance(screen, LiveScreen) or "utterance_end_ms" in parameters
-    return {"interim_results": True, **parameters} if wanted else dict(parameters)
+    parameters = {**choice.settings.table("options"), **named, **parse_parameters(choice.option)}
+    wants_interims = choice.interim or "utterance_end_ms" in parameters
+    return {"interim_results": True, **parameters} if wants_interims else parameters
 
 
 def _plugins(choice: Choice) -> list[object | str]:
     """The plugins of the option and of the tables ``[plugins.NAME]``; the option's words win over the table's."""
     from streamclient.plugin_options import parse_options
-    from streamclient.plugins import configure_plugin, load_plugins
+    from streamclient.plugins import configure_plugin
 
     tables = dict(choice.settings.table("plugins"))
     plugins: list[object | str] = []
     for spec in choice.plugins:
         name, _, words = spec.partition(":")
-        table = tables.pop(name, None)
-        plugins.append(spec if table is None else configure_plugin(name, {**table, **parse_options(name, words)}))
-    plugins += [configure_plugin(name, table) for name, table in tables.items()]
-    load_plugins(plugins)  # what is wrong with them is said before any work
-    return plugins
+        plain = name.endswith(".py") and name not in tables
+        options = {} if plain else {**tables.pop(name, {}), **parse_options(name, words)}
+        plugins.append(spec if plain else configure_plugin(name, options))
+    return plugins + [configure_plugin(name, table) for name, table in tables.items()]
 
 
 def _service(choice: Choice, screen: Screen, stack: ExitStack) -> "Service":
@@ -255,7 +250,8 @@ def _service(choice: Choice, screen: Screen, stack: ExitStack) -> "Service":
         timeouts = Timeouts(connect=choice.timeout, send=choice.timeout, close=choice.timeout)
     api_key, access_token = _credentials(choice.settings)
     if choice.local or not (choice.url or api_key or access_token):
-        return Service(url=_local_url(screen, stack), api_key="local", timeouts=timeouts, decodes=False)
+        why = "" if choice.local else "no API key, so "
+        return Service(url=_local_url(why, screen, stack), api_key="local", timeouts=timeouts, decodes=False)
     if choice.url and choice.url == choice.settings.table("transcribe").get("url"):
         screen.notice(f"using {choice.url}, as the settings in {' and '.join(map(str, choice.settings.files))} say")
     return Service(url=choice.url, api_key=api_key, access_token=access_token, timeouts=timeouts)
@@ -278,12 +274,12 @@ def _credentials(settings: Settings) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _local_url(screen: Screen, stack: ExitStack) -> str:
+def _local_url(why: str, screen: Screen, stack: ExitStack) -> str:
     from streamclient.server import LocalServer
 
     server = stack.enter_context(LocalServer(engine="pocketsphinx"))
     screen.notice(
-        f"no API key, so a recogniser on this machine ({server.engine.name}, US English) transcribes; "
+        f"{why}a recogniser on this machine ({server.engine.name}, US English) transcribes; "
         "its quality is not Deepgram's"
     )
     return server.url

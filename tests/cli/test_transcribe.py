@@ -10,7 +10,7 @@ import pytest
 
 from streamclient.server import LocalServer
 from tests.cli.conftest import invoke, write_wav
-from tests.support.service import Call, final, metadata, obedient, serving
+from tests.support.service import Call, final, interim, metadata, obedient, serving
 
 Capture = pytest.CaptureFixture[str]
 HELLO = obedient(final("hello there", 0.0), final("good bye", 1.0), metadata(2.0))
@@ -40,6 +40,17 @@ def test_options_reach_the_service(wav: str, capsys: Capture, monkeypatch: pytes
         assert pair in query
     assert "smart_format=false" in query
     assert "tag=file" not in query
+
+
+def test_interims_are_asked_for_where_they_are_needed(wav: str, capsys: Capture) -> None:
+    """Interims come when asked for, by name or by what needs them, and are then among the events."""
+    queries = []
+    for arguments in ([], ["--interim"], ["-o", "utterance_end_ms=1000"]):
+        with serving(obedient(interim("hel", 0.0), final("hello", 0.0), metadata())) as service:
+            _, out, _ = invoke(capsys, ["transcribe", wav, "--json", *arguments, "--url", service.url])
+        queries.append(service.call.path)
+        assert ('"event":"interim"' in out) is (arguments == ["--interim"])
+    assert ["interim_results=true" in query for query in queries] == [False, True, True]
 
 
 def test_key_comes_from_the_environment_or_a_file(wav: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +281,7 @@ def test_failing_plugin_is_named_and_the_transcript_is_whole(wav: str, capsys: C
     with serving(HELLO) as service:
         code, out, err = invoke(capsys, ["transcribe", wav, "--plugin", "./bad.py", "--url", service.url])
     assert (code, out) == (6, "hello there\ngood bye\n")
-    assert "Plugin bad failed in on_utterance: broken" in err
+    assert "plugin bad failed in on_utterance (ValueError: broken)" in err
     assert "Traceback" not in err
 
 
