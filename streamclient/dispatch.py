@@ -77,7 +77,7 @@ class Inbox:
         with self._lock:
             if self._finished:
                 return True
-            fits = self._make_room(event) or isinstance(event, Closed)
+            fits = event is END or isinstance(event, Closed) or self._make_room(event)
             if fits:
                 self._events.append(event)
                 self._finished = isinstance(event, Closed)
