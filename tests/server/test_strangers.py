@@ -16,6 +16,8 @@ from websockets.sync.client import connect
 from streamclient.server import LocalServer
 from streamclient.server.engines.pocketsphinx import PocketsphinxEngine
 
+pytestmark = pytest.mark.filterwarnings("ignore:websockets.*deprecated:DeprecationWarning")  # what the SDK imports
+
 SAMPLE = Path(__file__).parents[2] / "samples" / "sense_and_sensibility.wav"
 PCM = SAMPLE.read_bytes()[44:]
 CHUNKS = [PCM[offset : offset + 6_400] for offset in range(0, len(PCM), 6_400)]
