@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
@@ -168,7 +169,7 @@ class Job:
             events = [self._event_lines(target) for target in self.targets if target.format == "jsonl"]
             plugins = [reporter, *events, *self.plan.plugins]
             client = self._client = self._connectable(options, plugins)
-            self.plan.screen.start(self.number, source.name, source.duration)
+            self.plan.screen.start(self.number, Path(source.name).name, source.duration)
             try:
                 transcript = self._stream(client, source)
             finally:

@@ -1,10 +1,11 @@
 """What a person sees on stderr: notices everywhere; live captions and progress on a terminal (by rich)."""
 
 import os
+import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -35,18 +36,28 @@ def is_live_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
+def is_pipe(stream: TextIO) -> bool:
+    """Whether ``stream`` leads to another program."""
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
-def open_screen(*, quiet: bool, stdout_is_transcript: bool) -> "Iterator[Screen]":
+def open_screen(*, quiet: bool, to_stdout: Collection[str]) -> "Iterator[Screen]":
     """The screen that fits this terminal, pipe or file.
 
     Args:
         quiet: say nothing but errors.
-        stdout_is_transcript: the transcript goes to standard output as text.
+        to_stdout: the formats that go to standard output; where that is the same terminal, nothing is said twice.
     """
-    if quiet or not is_live_terminal(sys.stderr):
+    # What reads events from a pipe mostly writes to the same terminal, at any time.
+    events_in_a_pipe = "jsonl" in to_stdout and is_pipe(sys.stdout)
+    if quiet or events_in_a_pipe or not is_live_terminal(sys.stderr):
         yield Screen(sys.stderr, quiet=quiet)
         return
-    screen = LiveScreen(keep_captions=not (stdout_is_transcript and sys.stdout.isatty()))
+    screen = LiveScreen(keep_captions=not (to_stdout and sys.stdout.isatty()))
     try:
         yield screen
     finally:

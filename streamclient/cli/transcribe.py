@@ -173,7 +173,7 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
     plugins = _plugins(choice)
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
-        screen = stack.enter_context(open_screen(quiet=choice.quiet, stdout_is_transcript="txt" in to_stdout))
+        screen = stack.enter_context(open_screen(quiet=choice.quiet, to_stdout=to_stdout))
         stack.enter_context(log_to(screen, choice.verbose))
         for sentence in unknown_parameters(parameters):
             screen.notice(sentence)

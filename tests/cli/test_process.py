@@ -1,7 +1,9 @@
 """The command as a process: pipes, signals, exit codes."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 
 from streamclient.server import LocalServer
 from tests.cli.conftest import Start
-from tests.support.service import CLOSE_STREAM, SOON, Call, final, metadata, obedient, serving
+from tests.support.service import CLOSE_STREAM, SOON, Call, final, interim, metadata, obedient, serving
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
 
@@ -250,3 +252,30 @@ def test_waiting_for_the_end_takes_no_thread_along(start: Start) -> None:
         pipe_of(process).close()
         watcher.join(SOON)
         assert not watcher.is_alive()
+
+
+@pytest.mark.parametrize(("arguments", "captions"), [((), True), (("--json",), False), (("-q",), False)])
+def test_terminal_gets_captions_and_the_pipe_stays_clean(wav: str, arguments: tuple[str, ...], captions: bool) -> None:
+    """Captions and progress are for a terminal on standard error; standard output has none of their control codes."""
+    terminal, end = pty.openpty()
+    service_says = obedient(interim("hel", 0.0), final("hello there", 0.0), metadata())
+    with serving(service_says) as service, os.fdopen(terminal, "rb", buffering=0) as screen:
+        with subprocess.Popen(
+            [sys.executable, "-m", "streamclient", "transcribe", wav, *arguments, "--url", service.url],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=end,
+            env={**os.environ, "TERM": "xterm"},
+        ) as process:
+            os.close(end)
+            assert process.stdout is not None
+            out = process.stdout.read()
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal says that the other end is closed
+            while block := screen.read(4096):
+                seen += block
+    assert process.returncode == 0
+    assert b"\x1b" not in out
+    assert (b"hello there" in seen) is captions
+    assert (b"talk.wav" in seen) is captions
+    assert "interim_results=true" in service.call.path or not captions
