@@ -173,7 +173,12 @@ def test_the_source_waits_for_a_slow_taker() -> None:
     for event in (Opened(), Opened(), Opened()):
         inbox.put(event)
     went_on = threading.Event()
-    feeder = threading.Thread(target=lambda: (inbox.wait_until_half_empty(), went_on.set()))
+
+    def feed() -> None:
+        inbox.wait_until_half_empty()
+        went_on.set()
+
+    feeder = threading.Thread(target=feed)
     feeder.start()
 
     assert not went_on.is_set()
