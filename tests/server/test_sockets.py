@@ -4,9 +4,12 @@ import json
 import logging
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -279,3 +282,13 @@ def test_the_url_can_be_used() -> None:
     with LocalServer(ScriptedEngine(SCRIPT), host="0.0.0.0") as server:
         assert urlsplit(server.url).hostname == "127.0.0.1"
         assert transcribe(server) == ["one", "two"]
+
+
+@pytest.mark.parametrize("library", ["numpy", "pocketsphinx"])
+def test_a_missing_extra_says_what_to_install(library: str, tmp_path: Path) -> None:
+    """One sentence and the command, whether the server or only the engine lacks something."""
+    script = f"import sys; sys.modules[{library!r}] = None\nfrom streamclient.server import LocalServer\nLocalServer()"
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    last = outcome.stderr.splitlines()[-1]
+    assert "MissingExtraError" in last
+    assert f"needs {library}, which is not installed. Install them with: pip install 'streamclient[server]'" in last
