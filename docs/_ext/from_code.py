@@ -243,13 +243,16 @@ class Drawing(SphinxDirective):
 STATE_PLACES = {
     "NEW": (90, 60),
     "CONNECTING": (90, 200),
-    "OPEN": (90, 340),
-    "RECONNECTING": (90, 480),
-    "CLOSING": (540, 270),
+    "OPEN": (90, 380),
+    "RECONNECTING": (90, 540),
+    "CLOSING": (560, 290),
     "CLOSED": (770, 60),
-    "FAILED": (770, 480),
+    "FAILED": (770, 540),
 }
 """Where the centre of each state's box lies; a state without a place fails the build."""
+
+LABEL_AT = {"FAILED": 0.62}
+"""How far along an arrow to a state its labels stand, so that they do not meet those of the arrows it crosses."""
 
 BOX = (150, 44)
 
@@ -265,7 +268,7 @@ class StateDiagram(Drawing):
                 arrows.setdefault((state.name, target.name), []).append(event)
         known = {state.name for state in TRANSITIONS}
         parts = [
-            _arrow(STATE_PLACES[a], STATE_PLACES[b], labels, aside=40 if (b, a) in arrows else 0)
+            _arrow(STATE_PLACES[a], STATE_PLACES[b], labels, LABEL_AT.get(b, 0.4), aside=40 if (b, a) in arrows else 0)
             for (a, b), labels in arrows.items()
         ]
         parts += [_box(STATE_PLACES[name], BOX, name) for name in sorted(known)]
@@ -315,11 +318,11 @@ def _box(centre: tuple[int, int], size: tuple[int, int], text: str) -> str:
     )
 
 
-def _arrow(start: tuple[int, int], end: tuple[int, int], labels: Sequence[str], aside: int = 0) -> str:
-    """An arrow whose labels stand nearer to its start, where arrows from one box have parted; maybe moved aside."""
+def _arrow(start: tuple[int, int], end: tuple[int, int], labels: Sequence[str], at: float = 0.5, aside: int = 0) -> str:
+    """An arrow with its labels ``at`` a fraction of its way; beside the opposite one where there is one."""
     (x1, y1), (x2, y2) = _edge(start, end), _edge(end, start)
     x1, x2 = (x + aside * (1 if end[1] > start[1] else -1) for x in (x1, x2))
-    x, y = x1 + (x2 - x1) * 0.4, y1 + (y2 - y1) * 0.4 - 8 * (len(labels) - 1)
+    x, y = x1 + (x2 - x1) * at, y1 + (y2 - y1) * at - 8 * (len(labels) - 1)
     texts = "".join(f'<text x="{x}" y="{y + 16 * n - 4}">{escape(label)}</text>' for n, label in enumerate(labels))
     return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" marker-end="url(#tip)"/>{texts}'
 
