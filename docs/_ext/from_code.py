@@ -125,7 +125,7 @@ class PluginTable(FromCode):
         for plugin in find_plugins():
             if plugin.distribution != "streamclient":
                 continue
-            made = plugin.load()
+            made: type[Any] = plugin.load()  # type: ignore[assignment]  # ours are attrs classes
             yield from (f"**{plugin.name}**", "", inspect.cleandoc(made.__doc__ or "").splitlines()[0], "")
             rows = [
                 (f"``{field.name}``", f"``{field.default!r}``", field.metadata.get("help", ""))
