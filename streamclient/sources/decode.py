@@ -53,9 +53,14 @@ def _open(av: Any, source: AudioSource, stack: ExitStack) -> Any:
     """A file is opened again, because some containers have their index at the end."""
     file = stack.enter_context(source.path.open("rb")) if source.path else _ChunkReader(source.chunks)
     try:
-        return stack.enter_context(av.open(file, metadata_errors="ignore"))
+        return stack.enter_context(av.open(file, **_lenient(av)))
     except (av.error.FFmpegError, ValueError) as error:
         raise _undecodable(source.name, error) from error
+
+
+def _lenient(av: Any) -> dict[str, str]:
+    """Titles in an old encoding must not cost the audio; from 19 on PyAV has no such option, and needs none."""
+    return {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 def _audio_stream(source: AudioSource, container: Any) -> Any:

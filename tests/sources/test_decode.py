@@ -18,7 +18,7 @@ av: Any = pytest.importorskip("av")
 SECONDS = 2
 
 
-def encode(path: Path, codec: str, container: str, *, channels: int) -> Path:
+def encode(path: Path, codec: str, container: str, *, channels: int, title: str = "") -> Path:
     """Write a tone of two seconds."""
     import numpy as np
 
@@ -26,6 +26,7 @@ def encode(path: Path, codec: str, container: str, *, channels: int) -> Path:
     layout = "mono" if channels == 1 else "stereo"
     tone = (np.sin(np.arange(rate * SECONDS) * 2 * np.pi * 440 / rate) * 10000).astype(np.int16)
     with av.open(str(path), "w", format=container) as file:
+        file.metadata["title"] = title
         stream = file.add_stream(codec, rate=rate)
         stream.layout = layout
         frame = av.AudioFrame.from_ndarray(np.repeat(tone, channels)[None, :], format="s16", layout=layout)
@@ -52,6 +53,16 @@ def test_container_becomes_linear16(tmp_path: Path, codec: str, container: str, 
         samples = b"".join(source.chunks)
         assert len(samples) / (source.bytes_per_second or 1) == pytest.approx(SECONDS, abs=0.15)
         assert max(memoryview(samples).cast("h")) == pytest.approx(10000, rel=0.2)
+
+
+def test_title_in_an_old_encoding_costs_nothing(tmp_path: Path) -> None:
+    """Metadata that is not UTF-8 is no reason to refuse the audio."""
+    path = encode(tmp_path / "talk.flac", "flac", "flac", channels=1, title="Xmas")
+    data = path.read_bytes()
+    assert b"Xmas" in data
+    path.write_bytes(data.replace(b"Xmas", b"X\xe4\xffs"))
+    with closing(decoded(open_source(str(path)))) as source:
+        assert sum(map(len, source.chunks)) / (source.bytes_per_second or 1) == pytest.approx(SECONDS, abs=0.15)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no named pipes")
