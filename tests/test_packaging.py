@@ -97,6 +97,7 @@ def test_version_is_that_of_the_package() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a clone")
 def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
     """A wheel has every module and marker of both packages, and nothing beside them."""
     copy = tmp_path / "source"
