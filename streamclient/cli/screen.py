@@ -23,7 +23,8 @@ REFRESH_SECONDS = 0.05
 
 CAPTION_LINES = 2
 BAR_WIDTH = 30
-CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
+CONTROLS: dict[int, str | None] = {code: None for code in (*range(32), *range(127, 160))}
+CONTROLS |= {ord("\n"): " ", ord("\t"): " "}
 
 
 def printable(text: str) -> str:
@@ -83,7 +84,7 @@ class Screen:
     def say(self, line: str) -> None:
         """A line that is shown in any case."""
         with self.lock:
-            self._stream.write(printable(line) + "\n")
+            self._stream.write(line.translate(CONTROLS) + "\n")
             self._stream.flush()
 
     def start(self, stream: int, name: str, duration: float | None) -> None:
@@ -143,7 +144,7 @@ class LiveScreen(Screen):
     def say(self, line: str) -> None:
         """A line above the captions."""
         with self.lock:
-            self._print(printable(line))
+            self._print(line.translate(CONTROLS))
 
     def start(self, stream: int, name: str, duration: float | None) -> None:
         """Show a line of progress."""
