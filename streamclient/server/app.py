@@ -50,6 +50,9 @@ SEND_TIMEOUT = 30.0
 STOP_BUDGET = 2.0
 """Seconds open streams are given by :meth:`LocalServer.stop` to end in an orderly way."""
 
+LIBRARY_BUDGET = 2.0
+"""Seconds websockets is given to notice that all connections have ended; it looks ten times a second."""
+
 
 class LocalServer:
     """A Deepgram-compatible server for ``/v1/listen`` on this machine.
@@ -90,6 +93,7 @@ class LocalServer:
         self.timeouts = timeouts or Timeouts()
         self._lock = threading.Lock()  # start and stop
         self._server: Server | None = None
+        self._acceptor: threading.Thread | None = None
         self._connections = Connections()
         self._stopped = threading.Event()
         self._stopped.set()
@@ -109,10 +113,11 @@ class LocalServer:
         with self._lock:
             if self._server:
                 raise ServerStartError(f"The server is already running at {self.url}.")
+            self._connections = Connections()
             self._server = self._listen()
             self.port = self._server.socket.getsockname()[1]
             self._stopped.clear()
-            _start_thread(self._accept, self._server)
+            self._acceptor = _start_thread(self._accept, self._server)
         atexit.register(self.stop)
         log.info("listening at %s with the engine %s", self.url, self.engine.name)
 
@@ -128,7 +133,8 @@ class LocalServer:
             shutdown = _start_thread(server.shutdown)  # some versions wait for the connections ended below
             self._stopped.wait(STOP_BUDGET)
             self._connections.end(STOP_BUDGET)
-            shutdown.join(STOP_BUDGET)
+            assert self._acceptor
+            _join((self._acceptor, shutdown), LIBRARY_BUDGET)
         atexit.unregister(self.stop)
         log.info("stopped")
 
@@ -229,12 +235,12 @@ class Connection(ServerConnection):
     @property
     def is_alive(self) -> bool:
         """Whether a thread of it still runs."""
-        return self.handler_thread.is_alive() or self.recv_events_thread.is_alive()
+        return any(thread.is_alive() for thread in self.threads)
 
-    def join(self, deadline: float) -> None:
-        """Wait for its threads until ``deadline`` on the monotonic clock."""
-        for thread in (self.handler_thread, self.recv_events_thread):
-            thread.join(max(deadline - time.monotonic(), 0))
+    @property
+    def threads(self) -> tuple[threading.Thread, ...]:
+        """The threads that end last; others of the connection end before them."""
+        return self.handler_thread, self.recv_events_thread
 
     def cut(self) -> None:
         """Hang up; wakes every thread that waits for the socket."""
@@ -248,32 +254,32 @@ class Connections:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._all: set[Connection] = set()
+        self._ending = False
 
     def create(self, *args: Any, **kwargs: Any) -> Connection:
         """Make a connection and remember it."""
         connection = Connection(*args, **kwargs)
         with self._lock:
             self._all = {known for known in self._all if known.is_alive} | {connection}
+            if self._ending:  # accepted at the last moment
+                connection.cut()
         return connection
 
     def end(self, budget: float) -> None:
         """Ask all to go, and cut off who has not after ``budget`` seconds."""
         with self._lock:
+            self._ending = True
             connections = list(self._all)
+        threads = [thread for connection in connections for thread in connection.threads]
         for connection in connections:
             if connection.state is State.OPEN:
-                _start_thread(connection.close, 1001)
+                threads.append(_start_thread(connection.close, 1001))
             elif connection.state is State.CONNECTING:
                 connection.cut()
-        self._join(connections, budget)
+        _join(threads, budget)
         for connection in connections:
             connection.cut()
-        self._join(connections, budget)
-
-    def _join(self, connections: list[Connection], budget: float) -> None:
-        deadline = time.monotonic() + budget
-        for connection in connections:
-            connection.join(deadline)
+        _join(threads, budget)
 
 
 def _name_response(connection: ServerConnection, _: Request, response: Response) -> None:
@@ -285,6 +291,12 @@ def _start_thread(target: Callable[..., object], *args: object) -> threading.Thr
     thread = threading.Thread(target=target, args=args, name="streamclient-server", daemon=True)
     thread.start()
     return thread
+
+
+def _join(threads: Iterable[threading.Thread], budget: float) -> None:
+    deadline = time.monotonic() + budget
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -98,13 +98,8 @@ class Backlog:
 def serve_connection(connection: ServerConnection, protocol: ListenProtocol) -> None:
     """Serve one stream to its end; returns when the connection is over and the reader has ended."""
     backlog = Backlog()
-    read = threading.Event()
-    threading.Thread(
-        target=_read,
-        args=(connection, backlog, read),
-        name=f"streamclient-server-{protocol.request_id[:8]}",
-        daemon=True,
-    ).start()
+    reader = threading.Thread(target=_read, args=(connection, backlog), name="streamclient-server-reader", daemon=True)
+    reader.start()
     try:
         _serve(connection, protocol, backlog)
     except ConnectionClosed:
@@ -113,10 +108,10 @@ def serve_connection(connection: ServerConnection, protocol: ListenProtocol) -> 
         protocol.abandon()
         backlog.ignore()
         connection.close()
-        read.wait()
+        reader.join()  # the connection is closed, so it ends
 
 
-def _read(connection: ServerConnection, backlog: Backlog, read: threading.Event) -> None:
+def _read(connection: ServerConnection, backlog: Backlog) -> None:
     try:
         while True:
             backlog.put(Frame(connection.recv(), time.monotonic()))
@@ -124,7 +119,6 @@ def _read(connection: ServerConnection, backlog: Backlog, read: threading.Event)
         pass  # the end of every connection
     finally:
         backlog.end()
-        read.set()
 
 
 def _serve(connection: ServerConnection, protocol: ListenProtocol, backlog: Backlog) -> None:
