@@ -63,8 +63,9 @@ def server() -> Iterator[LocalServer]:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the samples, and an environment without settings of the user's."""
-    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    """A folder with the samples and the manual, and an environment without settings of the user's."""
+    for name in ("docs", "samples"):
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith(("STREAMCLIENT_", "DEEPGRAM_")):

@@ -48,7 +48,7 @@ def shorten_signature(
     if inspect.isclass(value) and issubclass(value, BaseException):
         return "", None
     if not (inspect.isclass(value) and attrs.has(value)):
-        return signature, returns
+        return signature, re.sub(r"\[[^][]*\bClosed\]", "[Event]", returns or "") or None
     fields = attrs.fields_dict(value)
     if any("about" in field.metadata for field in fields.values()):
         return "(**options)", None
