@@ -16,6 +16,7 @@ from attrs import frozen
 
 from streamclient import __version__, lifecycle
 from streamclient.credentials import Credentials
+from streamclient.dialing import Address
 from streamclient.dispatch import Dispatcher
 from streamclient.errors import CloseTimeout, ConnectTimeout, OptionsError, PluginOverrun
 from streamclient.events import Closed, Event, StreamState, StreamStats, Transcript
@@ -24,7 +25,7 @@ from streamclient.plugins import load_plugins
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts, TransportOptions
 from streamclient.protocol import Protocol
 from streamclient.session import Session
-from streamclient.transport import Address, Connection, connect
+from streamclient.transport import Connection, connect
 from streamclient.worker import SLICE, Deadline, Worker
 
 __all__ = ["AudioInput", "StreamClient", "stream", "transcribe"]

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 
 from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, StreamClientError
 from streamclient.events import Event, StreamState, StreamStats, Transcript
-from streamclient.messages import parse_message
+from streamclient.parsing import parse_message
 from streamclient.protocol import Connect, Finish, HangUp, Protocol, Release, Wait, Write
 from streamclient.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
 from streamclient.worker import SLICE, Bell, Deadline, Worker, wait_for

@@ -31,7 +31,8 @@ from streamclient import (
     TransportOptions,
     transcribe,
 )
-from streamclient.transport import Address, _as_lost, _Attempt
+from streamclient.dialing import Address, Attempt
+from streamclient.transport import _as_lost
 from tests.support.service import LINEAR16, SOON, Call, final, metadata, obedient, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
@@ -404,10 +405,10 @@ def test_every_exception_of_websocket_client_is_mapped() -> None:
         kind for _, kind in inspect.getmembers(websocket._exceptions, inspect.isclass) if issubclass(kind, Exception)
     ]
     assert len(kinds) >= 8
-    attempt = _Attempt(Address("ws://host/"), TransportOptions(), 0.0, lambda: False)
+    attempt = Attempt(Address("ws://host/"), TransportOptions(), 0.0, lambda: False)
     for kind in kinds:
         error = kind("x", 500) if kind is websocket.WebSocketBadStatusException else kind("x")
-        assert isinstance(attempt.translate(error, 1.0), ConnectError)
+        assert isinstance(attempt.explain(error, 1.0), ConnectError)
         assert isinstance(_as_lost(error, None), ConnectionLost)
 
 

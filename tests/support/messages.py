@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from streamclient.messages import Message, Metadata, Results, UtteranceEnd, parse_message
+from streamclient.messages import Message, Metadata, Results, UtteranceEnd
+from streamclient.parsing import parse_message
 
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 SOME_SHA256 = "9f2b6d0c4b7e1a5f8c3d2e1f0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d4e3f2a1b"

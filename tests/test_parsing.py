@@ -24,7 +24,7 @@ from streamclient import (
     UtteranceEnd,
     Word,
 )
-from streamclient.messages import PARSERS, parse_message
+from streamclient.parsing import PARSERS, parse_message
 
 RESULTS: dict[str, Any] = {
     "type": "Results",

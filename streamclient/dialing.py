@@ -1,0 +1,239 @@
+"""The way to the server: name look-up, TCP, proxy, TLS; one attempt, within one deadline."""
+
+import base64
+import os
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from attrs import field, frozen
+
+from streamclient.errors import ConnectError, ConnectTimeout, OptionsError
+from streamclient.policies import TransportOptions
+from streamclient.sockets import Cancelled, SoundSocket, wait_ready
+
+__all__ = ["Address", "Attempt", "words_of"]
+
+MOST_HANDSHAKE_BYTES = 128 * 1024
+
+
+@frozen
+class Address:
+    """Where to connect to.
+
+    Args:
+        url: ``ws://`` or ``wss://`` URL with path and query.
+        headers: HTTP headers of the handshake; never shown, since they hold the key.
+        secrets: texts that must not appear in any error.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def parts(self) -> SplitResult:
+        """The URL in its parts."""
+        return urlsplit(self.url)
+
+    @property
+    def host(self) -> str:
+        """Name or number of the host."""
+        return self.parts.hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port, by the scheme where none is given."""
+        return self.parts.port or (443 if self.is_secure else 80)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether TLS is used."""
+        return self.parts.scheme == "wss"
+
+    @property
+    def place(self) -> str:
+        """Host and port, for messages."""
+        return f"{self.host}:{self.port}"
+
+    def scrubbed(self, error: ConnectError) -> ConnectError:
+        """The error without any secret that the other side may have repeated."""
+        for secret in self.secrets:
+            error.message = error.message.replace(secret, "***")
+            error.detail = error.detail and error.detail.replace(secret, "***")
+        error.args = (error.message,)
+        return error
+
+
+class Attempt:
+    """One attempt to connect, by one thread."""
+
+    def __init__(
+        self, address: Address, options: TransportOptions, deadline: float, cancelled: Callable[[], bool]
+    ) -> None:
+        self.address = address
+        self.options = options
+        self.deadline = deadline
+        self.cancelled = cancelled
+        self.step = "looking up the name"
+
+    def reach(self) -> SoundSocket:
+        """A socket to the server, through the proxy where there is one, with TLS where it is wanted."""
+        proxy = proxy_for(self.address, self.options)
+        if proxy is None:
+            raw = self._dial(self.address.host, self.address.port)
+        else:
+            raw = self._dial(proxy.hostname or "", proxy.port or 3128)
+        try:
+            if proxy is not None:
+                self._tunnel(raw, proxy)
+            return self._secure(raw)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _dial(self, host: str, port: int) -> socket.socket:
+        """Try each address of the host; each gets its share of the time that is left."""
+        self.step = f"looking up {host}"
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self.step = f"connecting to {host}:{port}"
+        failure: OSError = OSError("the name has no address")
+        for tried, (family, kind, protocol, _, where) in enumerate(found):
+            share = (self.deadline - time.monotonic()) / (len(found) - tried)
+            raw = socket.socket(family, kind, protocol)
+            try:
+                self._connect(raw, where, time.monotonic() + share)
+            except OSError as error:
+                raw.close()
+                failure = error
+                if isinstance(error, Cancelled):
+                    break
+            else:
+                return raw
+        raise failure
+
+    def _connect(self, raw: socket.socket, where: Any, deadline: float) -> None:
+        raw.setblocking(False)
+        try:
+            raw.connect(where)
+        except BlockingIOError:
+            while not wait_ready(raw, True, 0.1):
+                if self.cancelled():
+                    raise Cancelled("the connection attempt was given up") from None
+                if time.monotonic() >= deadline:
+                    raise TimeoutError("timed out") from None
+            problem = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if problem:
+                raise OSError(problem, os.strerror(problem)) from None
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def _tunnel(self, raw: socket.socket, proxy: SplitResult) -> None:
+        """Ask an HTTP proxy for a tunnel (RFC 9110, CONNECT)."""
+        self.step = f"asking the proxy {proxy.hostname}:{proxy.port or 3128} for a tunnel"
+        place = self.address.place
+        request = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n"
+        if proxy.username is not None:
+            login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+            request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
+        sound = self._sound(raw)
+        sound.send(f"{request}\r\n".encode())
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            byte = sound.recv(1)
+            if not byte:
+                raise ConnectError("The proxy ended the connection", retryable=True)
+            answer += byte
+        status = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
+        if not status or status[1] != b"200":
+            line = answer.splitlines()[0].decode("latin-1")
+            hint = "Check the proxy's address and its login." if b"407" in answer[:16] else None
+            raise ConnectError(f"The proxy refused the tunnel to {place}: {line}", hint=hint)
+
+    def _sound(self, raw: socket.socket) -> SoundSocket:
+        sound = SoundSocket(raw, self.cancelled)
+        sound.deadline = self.deadline
+        sound.allowance = MOST_HANDSHAKE_BYTES
+        return sound
+
+    def _secure(self, raw: socket.socket) -> SoundSocket:
+        if not self.address.is_secure:
+            return self._sound(raw)
+        self.step = f"agreeing on TLS with {self.address.place}"
+        context = self.options.ssl_context or _tls_context(self.options.ca_file)
+        tls = context.wrap_socket(raw, server_hostname=self.address.host, do_handshake_on_connect=False)
+        sound = self._sound(tls)
+        try:
+            sound.handshake()
+        except BaseException:
+            tls.close()
+            raise
+        return sound
+
+    def explain(self, error: Exception, timeout: float) -> ConnectError:
+        """What went wrong at this step, as one of our errors."""
+        if isinstance(error, TimeoutError):
+            return ConnectTimeout(f"Timed out after {timeout:g} s while {self.step}")
+        if isinstance(error, Cancelled):
+            return ConnectError("The connection attempt was given up")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return self._untrusted(error)
+        hints = {
+            socket.gaierror: "Check the host in url, and the network.",
+            ConnectionRefusedError: "Nothing listens there: check host and port of url.",
+            ssl.SSLError: "Is this a TLS server? A plain one has a ws:// url.",
+        }
+        hint = next((hint for kind, hint in hints.items() if isinstance(error, kind)), None)
+        retryable = not isinstance(error, ValueError | ssl.SSLError)
+        failed = ConnectError(f"Failed while {self.step}: {words_of(error)}", hint=hint, retryable=retryable)
+        return self.address.scrubbed(failed)
+
+    def _untrusted(self, error: ssl.SSLCertVerificationError) -> ConnectError:
+        trusted = self.options.ca_file or ssl.get_default_verify_paths().cafile or "the system's authorities"
+        return ConnectError(
+            f"The certificate of {self.address.place} is not trusted: {error.verify_message}",
+            hint=f"Trusted is what {trusted} holds; name another file with TransportOptions(ca_file=...) "
+            "or in SSL_CERT_FILE.",
+        )
+
+
+@lru_cache(maxsize=16)
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """One context for all connections: reading the authorities takes ten times as long as a handshake."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise OptionsError(f"TransportOptions.ca_file={ca_file!r} cannot be used: {words_of(error)}") from error
+
+
+def proxy_for(address: Address, options: TransportOptions) -> SplitResult | None:
+    """The proxy to use: the one that was named, else the environment's; none for this machine itself."""
+    chosen = options.proxy
+    if chosen is None:
+        from urllib.request import getproxies, proxy_bypass  # costs too much to import for those who need none
+
+        if address.host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(address.host):
+            return None
+        proxies = getproxies()
+        chosen = proxies.get("https" if address.is_secure else "http") or proxies.get("all")
+    if not chosen:
+        return None
+    proxy = urlsplit(chosen if "://" in chosen else f"http://{chosen}")
+    if proxy.scheme != "http" or not proxy.hostname:
+        raise OptionsError(
+            f"The proxy {proxy.scheme}://{proxy.hostname} cannot be used; allowed is http://host:port",
+            hint="Name another one with TransportOptions(proxy=...), or none with proxy=''.",
+        )
+    return proxy
+
+
+def words_of(error: Exception) -> str:
+    """What the system says of an error, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
