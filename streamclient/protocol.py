@@ -170,6 +170,7 @@ class Protocol:
         self._aborted = False
         self._reason: StreamClientError | None = None
         self._drain_until = inf
+        self._writing = False
         self._last_write = 0.0
         self._last_receive = 0.0
         self._last_ping = 0.0
@@ -303,6 +304,9 @@ class Protocol:
     def next_action(self, now: float) -> Action:
         """What to do now."""
         self._close_stream_in_flight = False
+        if self._writing:
+            self._writing = False
+            self._last_write = now
         if self._link is _Link.UP:
             self._check_deadlines(now)
         if self._link is _Link.HANGING_UP:
@@ -392,8 +396,8 @@ class Protocol:
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
             frames += self._take_signs_of_life(now)
-        if any(frame.kind in (FrameKind.AUDIO, FrameKind.TEXT) for frame in frames):
-            self._last_write = now  # pings and pongs do not count as signs of life to the service
+        # Pings and pongs do not count: to the service they are no signs of life.
+        self._writing = any(frame.kind in (FrameKind.AUDIO, FrameKind.TEXT) for frame in frames)
         return tuple(frames)
 
     def _take_accepted(self) -> list[Frame]:

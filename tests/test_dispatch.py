@@ -370,10 +370,15 @@ def test_failure_to_bear_a_failure_is_not_shown_again() -> None:
             report("on_open", ValueError("a bug"))
         elif isinstance(event, PluginFailed):
             report("on_plugin_error", ValueError("another"))
+            shown.release()
 
+    shown = threading.Semaphore(0)
     first, second = Plugin(fail), Plugin(fail)
     with running(first=first, second=second) as dispatcher:
-        dispatcher.publish([OPENED, CLOSED])
+        dispatcher.publish([OPENED])
+        assert shown.acquire(timeout=SOON)
+        assert shown.acquire(timeout=SOON)
+    assert len(first.events) == len(second.events) == 3
     assert dispatcher.plugin_errors == {"first": 2, "second": 2}
 
 

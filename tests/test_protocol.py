@@ -403,6 +403,16 @@ def test_audio_that_still_goes_out_is_progress() -> None:
     assert stream.wakes_in() == 30.0
 
 
+def test_write_that_takes_long_is_progress_when_it_is_done() -> None:
+    """A slow network that takes the audio at last is no silent server."""
+    stream = Stream().open()
+    stream.protocol.send_audio(SECOND)
+    stream.protocol.request_close(stream.now)
+    assert isinstance(stream.act(), Write)
+    assert stream.written(after=100.0) == []
+    assert stream.wakes_in() == 30.0
+
+
 def test_silence_before_closing_does_not_count() -> None:
     """A stream that was silent for long is not out of time when it is asked to close."""
     stream = Stream().open()
@@ -608,6 +618,15 @@ def test_backlog_goes_out_in_frames_and_batches() -> None:
         assert {len(frame.payload) for frame in action.frames} == {8000}
     assert sum(sizes) == len(SECOND) * 10
     assert max(sizes) < BATCH_BYTES + 8000
+
+
+def test_close_stream_comes_after_the_whole_backlog() -> None:
+    """However much waits when the stream is closed, the server is asked to end when it has all of it."""
+    stream = Stream().open()
+    stream.protocol.send_audio(SECOND * 10)
+    frames = stream.close()
+    assert len(frames) == 41
+    assert frames[-1] == CLOSE_STREAM
 
 
 def test_room_is_what_the_buffer_leaves() -> None:

@@ -38,7 +38,7 @@ MESSAGES = [
 CLOSES = [(1000, ""), (1005, ""), (1001, ""), (1006, ""), (1008, "DATA-0000"), (1011, "NET-0001"), (4000, "?"), None]
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("send"), st.integers(1, 20000)),
+        st.tuples(st.just("send"), st.integers(1, 100_000)),
         st.tuples(st.sampled_from(["finalize", "ping", "pong", "act", "act", "act"]), st.none()),
         st.tuples(st.just("wait"), st.floats(0.0, 5.0)),
         st.tuples(st.just("hear"), st.sampled_from(MESSAGES)),
@@ -61,6 +61,7 @@ class Player(Stream):
         self.connecting = False
         self.reading = False
         self.writing = False
+        self.hung_up = False
         self.finished = False
         self.last_said = self.now
         self.closes: list[tuple[int, str] | None] = []
@@ -129,6 +130,7 @@ class Player(Stream):
             assert action.until is None or action.until > self.now
         elif isinstance(action, HangUp):
             assert self.reading
+            self.hung_up = True
         elif isinstance(action, Release):
             assert not self.reading
         else:
@@ -154,8 +156,8 @@ class Player(Stream):
                 return
             self.play("close", None)
             self.play("act", None)
-            if self.reading and (CLOSE_STREAM in self.frames or self.state in (StreamState.CLOSED, StreamState.FAILED)):
-                self.play("end", (1000, ""))
+            if self.reading and (CLOSE_STREAM in self.frames or self.hung_up):
+                self.play("end", None if self.hung_up else (1000, ""))
             self.play("wait", 1.0)
         raise AssertionError("the stream does not end")
 
