@@ -23,7 +23,7 @@ REFRESH_SECONDS = 0.05
 
 CAPTION_LINES = 2
 BAR_WIDTH = 30
-CONTROLS: dict[int, str | None] = {code: None for code in (*range(32), *range(127, 160))}
+CONTROLS: dict[int, str | None] = dict.fromkeys((*range(32), *range(127, 160)))
 CONTROLS |= {ord("\n"): " ", ord("\t"): " "}
 
 
