@@ -47,7 +47,7 @@ def test_prints_both_figures_and_their_ratio(printed: str, line: str) -> None:
 
 def test_says_what_was_measured_where(printed: str) -> None:
     """Figures mean something only with versions and the machine beside them."""
-    assert re.match(r"streamclient \S+ next to websocket-client \S+, Python \S+, \S+, \d+ cores; medians of 1 ", printed)
+    assert re.match(r"streamclient \S+ next to websocket-client \S+, Python \S+, \S+, \d+ cores; medians of 1", printed)
 
 
 def test_measures_only_what_is_asked_for() -> None:
