@@ -401,8 +401,9 @@ def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None =
     """
     from streamclient.sources import audio_chunks  # needs the values of this package
 
+    chunks = audio_chunks(source)
     with StreamClient(options or ListenOptions(), **client) as opened:
-        for chunk in audio_chunks(source):
+        for chunk in chunks:
             opened.send(chunk)
         return opened.close()
 
