@@ -11,8 +11,6 @@ FRAME_SECONDS = 0.25
 """The longest frame the service advises (Deepgram: Measuring Streaming Latency)."""
 
 FRAME_BYTES_WHEN_UNKNOWN = 8192
-SLOWEST_BYTES_PER_SECOND = 2000
-"""A compressed stream of 16 kbit/s: the most audio that unknown bytes are taken to hold."""
 
 CONTAINERS = {
     b"RIFF": "WAV",
@@ -69,10 +67,6 @@ class AudioClock:
     def seconds(self, size: int) -> float:
         """Seconds of audio in ``size`` bytes; 0.0 where only the server can tell."""
         return size / self.bytes_per_second if self.bytes_per_second else 0.0
-
-    def most_seconds(self, size: int) -> float:
-        """The most seconds ``size`` bytes can hold, for deadlines that wait for audio to be heard."""
-        return size / (self.bytes_per_second or SLOWEST_BYTES_PER_SECOND)
 
 
 def sniff_container(start: bytes) -> str | None:

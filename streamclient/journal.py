@@ -8,11 +8,16 @@ from collections import deque
 __all__ = ["Journal"]
 
 
+BYTES_OF_AN_ENTRY = 48
+"""What an entry costs beside its bytes, about."""
+
+
 class Journal:
     """A bounded queue of what is to be sent, cut into frames as it is taken.
 
     Args:
-        max_bytes: of what waits. One chunk larger than that is taken when nothing waits.
+        max_bytes: of what waits. One chunk larger than that is taken when nothing waits; very many tiny ones are not
+            all taken, since each costs more than its bytes.
         frame_bytes: of audio in one frame, at most.
     """
 
@@ -20,6 +25,7 @@ class Journal:
         self.audio_accepted = 0
         self.audio_taken = 0
         self._max_bytes = max_bytes
+        self._max_entries = max(max_bytes // BYTES_OF_AN_ENTRY, 64)
         self._frame_bytes = frame_bytes
         self._entries: deque[bytes | str] = deque()
         self._head_taken = 0
@@ -36,7 +42,7 @@ class Journal:
     def has_room(self, size: int) -> bool:
         """Whether ``size`` more bytes may be added now."""
         waiting = self.audio_accepted - self.audio_taken + self._control_bytes
-        return not waiting or waiting + size <= self._max_bytes
+        return not waiting or (waiting + size <= self._max_bytes and len(self._entries) <= self._max_entries)
 
     def add_audio(self, audio: bytes) -> None:
         """Append a chunk; the caller has asked `has_room`."""

@@ -74,6 +74,9 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
 BATCH_BYTES = 65536
 """Audio taken at a time, so that an answer to a ping never waits behind more than this."""
 
+LAG_WHEN_UNKNOWN = 30.0
+"""Seconds a server may lag where only it knows how long the audio lasts; any message of its shows that it lives."""
+
 LAST_WORDS = 2.0
 """Seconds to go on reading after a write failed: the server's reason may still be on its way."""
 
@@ -362,7 +365,6 @@ class Protocol:
 
     def stats(self) -> StreamStats:
         """The counters; what the plugins' lanes count is not among them."""
-        sent = self._clock.seconds(self._journal.audio_taken)
         return StreamStats(
             audio_bytes=self._journal.audio_accepted,
             audio_seconds=self._clock.seconds(self._journal.audio_accepted),
@@ -370,7 +372,7 @@ class Protocol:
             messages_received=self._messages_received,
             keepalives_sent=self._keepalives_sent,
             reconnects=0,
-            lag=max(sent - self._furthest, 0.0),
+            lag=self._lag,
             buffered_seconds=self._clock.seconds(self._journal.audio_waiting),
         )
 
@@ -448,8 +450,14 @@ class Protocol:
         """A ping waits behind the audio in front of it, so a server that lags has as much longer to answer."""
         if self._unanswered_ping is None:
             return inf
-        ahead = self._clock.most_seconds(self._journal.audio_taken) - self._furthest
-        return self._unanswered_ping + self._timeouts.pong + max(ahead, 0.0)
+        known = self._clock.bytes_per_second is not None
+        ahead = self._lag if known else LAG_WHEN_UNKNOWN
+        return self._unanswered_ping + self._timeouts.pong + ahead
+
+    @property
+    def _lag(self) -> float:
+        """Seconds of audio sent but not yet covered by any result (Deepgram: Measuring Streaming Latency)."""
+        return max(self._clock.seconds(self._journal.audio_taken) - self._furthest, 0.0)
 
     def _check_deadlines(self, now: float) -> None:
         if now >= self._close_deadline:

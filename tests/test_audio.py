@@ -28,15 +28,13 @@ def test_raw_audio_has_a_clock(
     assert clock.bytes_per_second == bytes_per_second
     assert clock.frame_bytes == frame_bytes
     assert clock.seconds(bytes_per_second * 3) == 3.0
-    assert clock.most_seconds(bytes_per_second * 3) == 3.0
 
 
 @pytest.mark.parametrize(("encoding", "sample_rate"), [(None, None), ("opus", 48000), ("linear16", None)])
 def test_only_the_server_knows_how_long_other_audio_lasts(encoding: str | None, sample_rate: int | None) -> None:
-    """Containers and packet codecs count as no seconds, but as many as they can hold where a deadline waits."""
+    """Containers and packet codecs count as no seconds, and their frames are small."""
     clock = AudioClock.of(encoding, sample_rate, None)
     assert clock.seconds(100_000) == 0.0
-    assert clock.most_seconds(2000) == 1.0
     assert clock.frame_bytes == 8192
 
 

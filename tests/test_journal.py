@@ -145,3 +145,14 @@ def test_everything_comes_out_once_and_in_order(steps: list[tuple[str, Any]], ma
     assert all(len(frame) <= frame_bytes for frame in out if isinstance(frame, bytes))
     assert journal.audio_waiting == 0
     assert journal.audio_taken == sum(len(entry) for entry in accepted if isinstance(entry, bytes))
+
+
+def test_very_many_tiny_chunks_do_not_cost_more_memory_than_allowed() -> None:
+    """Each chunk costs more than its bytes, so their number is bounded too."""
+    journal = Journal(max_bytes=4800, frame_bytes=100)
+    taken = 0
+    while journal.has_room(1):
+        journal.add_audio(b"a")
+        taken += 1
+
+    assert taken == 101

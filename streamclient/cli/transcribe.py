@@ -278,8 +278,5 @@ def _local_url(why: str, screen: Screen, stack: ExitStack) -> str:
     from streamclient.server import LocalServer
 
     server = stack.enter_context(LocalServer(engine="pocketsphinx"))
-    screen.notice(
-        f"{why}a recogniser on this machine ({server.engine.name}, US English) transcribes; "
-        "its quality is not Deepgram's"
-    )
+    screen.notice(f"{why}{server.engine.name} transcribes here; its quality is not Deepgram's")
     return server.url
