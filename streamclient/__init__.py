@@ -12,16 +12,7 @@ if TYPE_CHECKING:
         Span as Span,
     )
     from streamclient.client import (
-        AudioInput as AudioInput,
-    )
-    from streamclient.client import (
         StreamClient as StreamClient,
-    )
-    from streamclient.client import (
-        stream as stream,
-    )
-    from streamclient.client import (
-        transcribe as transcribe,
     )
     from streamclient.errors import (
         AudioRejected as AudioRejected,
@@ -179,15 +170,24 @@ if TYPE_CHECKING:
     from streamclient.policies import (
         TransportOptions as TransportOptions,
     )
+    from streamclient.shortcuts import (
+        AudioInput as AudioInput,
+    )
+    from streamclient.shortcuts import (
+        stream as stream,
+    )
+    from streamclient.shortcuts import (
+        transcribe as transcribe,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Span": "audio",
-    "AudioInput": "client",
+    "AudioInput": "shortcuts",
     "StreamClient": "client",
-    "stream": "client",
-    "transcribe": "client",
+    "stream": "shortcuts",
+    "transcribe": "shortcuts",
     "AudioRejected": "errors",
     "AuthenticationError": "errors",
     "BadRequestError": "errors",

@@ -14,8 +14,7 @@ from collections import deque
 from enum import Enum, auto
 from math import inf
 
-from attrs import frozen
-
+from streamclient.actions import Action, Connect, Finish, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.audio import Span
 from streamclient.dialect import dialect_for
 from streamclient.endings import ABNORMAL, Ending, explain
@@ -34,19 +33,7 @@ from streamclient.messages import Message, Metadata, Results
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.policies import BufferPolicy, Timeouts
 
-__all__ = [
-    "TRANSITIONS",
-    "Action",
-    "Connect",
-    "Finish",
-    "Frame",
-    "FrameKind",
-    "HangUp",
-    "Protocol",
-    "Release",
-    "Wait",
-    "Write",
-]
+__all__ = ["TRANSITIONS", "Protocol"]
 
 TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
     StreamState.NEW: {"open()": StreamState.CONNECTING, "close() or abort()": StreamState.CLOSED},
@@ -79,62 +66,6 @@ LAG_WHEN_UNKNOWN = 30.0
 
 LAST_WORDS = 2.0
 """Seconds to go on reading after a write failed: the server's reason may still be on its way."""
-
-
-class FrameKind(Enum):
-    """Kinds of websocket frames that are sent."""
-
-    AUDIO = auto()
-    TEXT = auto()
-    PING = auto()
-    PONG = auto()
-
-
-@frozen
-class Frame:
-    """One websocket frame to send."""
-
-    kind: FrameKind
-    payload: bytes | str = b""
-
-
-@frozen
-class Connect:
-    """Build a connection; answer with `Protocol.connected` or `Protocol.connect_failed`."""
-
-
-@frozen
-class Write:
-    """Write these frames; answer with the next call of `Protocol.next_action`, or with `Protocol.write_failed`."""
-
-    frames: tuple[Frame, ...]
-
-
-@frozen
-class Wait:
-    """Nothing to do before this time, or before another verb is called; ``None`` for no time."""
-
-    until: float | None
-
-
-@frozen
-class HangUp:
-    """Cut the connection, so that its reader ends."""
-
-
-@frozen
-class Release:
-    """The reader has ended: answer the server's close frame where there was one, and free the connection."""
-
-    answer_close: bool
-
-
-@frozen
-class Finish:
-    """The stream has ended; call `Protocol.finish`."""
-
-
-Action = Connect | Write | Wait | HangUp | Release | Finish
 
 
 class _Link(Enum):

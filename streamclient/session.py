@@ -19,10 +19,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from streamclient.actions import Connect, Finish, HangUp, Release, Wait, Write
 from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, StreamClientError
 from streamclient.events import Event, StreamState, StreamStats, Transcript
 from streamclient.parsing import parse_message
-from streamclient.protocol import Connect, Finish, HangUp, Protocol, Release, Wait, Write
+from streamclient.protocol import Protocol
 from streamclient.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
 from streamclient.worker import SLICE, Bell, Deadline, Worker, wait_for
 

@@ -15,10 +15,10 @@ from typing import Any
 import websocket
 from websocket import ABNF
 
+from streamclient.actions import Frame, FrameKind
 from streamclient.dialing import Address, Attempt, words_of
 from streamclient.errors import ConnectionLost, StreamClientError
 from streamclient.policies import TransportOptions
-from streamclient.protocol import Frame, FrameKind
 from streamclient.refusals import redirected, refused, request_id_of
 from streamclient.sockets import SoundSocket, TooMuchData
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streamclient.actions import Connect, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.audio import Span
 from streamclient.errors import (
     AudioRejected,
@@ -18,19 +19,7 @@ from streamclient.errors import (
 from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.policies import BufferPolicy, Timeouts
-from streamclient.protocol import (
-    BATCH_BYTES,
-    LAST_WORDS,
-    TRANSITIONS,
-    Connect,
-    Frame,
-    FrameKind,
-    HangUp,
-    Protocol,
-    Release,
-    Wait,
-    Write,
-)
+from streamclient.protocol import BATCH_BYTES, LAST_WORDS, TRANSITIONS, Protocol
 from tests.support.messages import EMPTY_SUMMARY, final, gap, interim, summary
 from tests.support.stream import BROKEN, CLOSE_STREAM, CONTAINER, FRAME, KEEP_ALIVE, PING, RAW, SECOND, TIMEOUTS, Stream
 

@@ -6,21 +6,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamclient.actions import Connect, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.errors import (
     AuthenticationError,
 )
 from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
 from streamclient.policies import Timeouts
-from streamclient.protocol import (
-    TRANSITIONS,
-    Connect,
-    Frame,
-    FrameKind,
-    HangUp,
-    Release,
-    Wait,
-    Write,
-)
+from streamclient.protocol import TRANSITIONS
 from tests.support.messages import EMPTY_SUMMARY, final, gap, interim, summary
 from tests.support.stream import BROKEN, CLOSE_STREAM, KEEP_ALIVE, Stream
 

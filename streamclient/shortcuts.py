@@ -1,0 +1,103 @@
+"""The one-liners: a whole stream in one call, or in one loop."""
+
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from typing import Any, BinaryIO
+
+from streamclient.client import FAREWELL, StreamClient
+from streamclient.events import Event, StreamState, Transcript
+from streamclient.options import FluxOptions, ListenOptions
+from streamclient.worker import Deadline, Worker
+
+__all__ = ["AudioInput", "stream", "transcribe"]
+
+AudioInput = str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Iterable[bytes]
+"""Where audio comes from: the path of a file, the bytes of one, a binary file, or anything that yields bytes."""
+
+
+def _chunks(source: AudioInput) -> Iterator[bytes]:
+    from streamclient.sources import audio_chunks  # the formats it knows cost those who only send
+
+    return audio_chunks(source)
+
+
+def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None = None, **client: Any) -> Transcript:
+    """Transcribe audio from its start to its end.
+
+    Args:
+        source: the path of a file, the bytes of one, a binary file, or anything that yields bytes.
+        options: what to ask of the service; for raw audio they must say its encoding and sample rate.
+        **client: further arguments of `StreamClient`.
+
+    Returns:
+        The complete transcript.
+
+    Raises:
+        StreamClientError: the stream failed; the error says how.
+    """
+    chunks = _chunks(source)
+    with StreamClient(options or ListenOptions(), **client) as opened:
+        for chunk in chunks:
+            opened.send(chunk)
+        return opened.close()
+
+
+def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = None, **client: Any) -> Iterator[Event]:
+    """Transcribe audio and yield what happens while it happens.
+
+    The source is read in a thread of its own, no faster than the events are taken. Leaving the loop early hangs up.
+
+    Args:
+        source: the path of a file, the bytes of one, a binary file, or anything that yields bytes.
+        options: what to ask of the service; for raw audio they must say its encoding and sample rate.
+        **client: further arguments of `StreamClient`.
+
+    Yields:
+        Every event of the stream; the last is `Closed`.
+
+    Raises:
+        StreamClientError: the stream failed; the error says how.
+        Exception: whatever reading the source raised.
+    """
+    opened = StreamClient(options or ListenOptions(), **client)
+    feeder = _Feeder(opened, source)
+    try:
+        opened.open()
+        feeder.start()
+        yield from opened.events()
+        feeder.finish()
+    finally:
+        if opened.state not in (StreamState.CLOSED, StreamState.FAILED):
+            opened.abort()
+
+
+class _Feeder:
+    """Reads a source in a thread of its own and sends it."""
+
+    def __init__(self, client: StreamClient, source: AudioInput) -> None:
+        self._client = client
+        self._source = source
+        self._error: BaseException | None = None
+        self._worker = Worker(f"streamclient-source-{client.id[:8]}", self._feed)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def finish(self) -> None:
+        """After the last event: raise what reading the source or the stream raised."""
+        self._worker.wait(Deadline(FAREWELL))
+        if self._error is not None:
+            raise self._error
+        self._client.close()
+
+    def _feed(self) -> None:
+        
+        opened = self._client._stream  # noqa: SLF001 - of this package
+        try:
+            for chunk in _chunks(self._source):
+                opened.dispatcher.pulled.wait_until_half_empty()
+                self._client.send(chunk)
+            opened.request_close()
+        except BaseException as error:  # noqa: BLE001 - raised again for whoever takes the events
+            self._error = error
+            opened.abort()
