@@ -91,7 +91,7 @@ class _Feeder:
         self._client.close()
 
     def _feed(self) -> None:
-        
+
         opened = self._client._stream  # noqa: SLF001 - of this package
         try:
             for chunk in _chunks(self._source):
