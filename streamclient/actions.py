@@ -4,6 +4,9 @@ from enum import Enum, auto
 
 from attrs import frozen
 
+from streamclient.events import Event
+from streamclient.journal import Spilled
+
 __all__ = ["Action", "Connect", "Finish", "Frame", "FrameKind", "HangUp", "Release", "Wait", "Write"]
 
 
@@ -21,7 +24,7 @@ class Frame:
     """One websocket frame to send."""
 
     kind: FrameKind
-    payload: bytes | str = b""
+    payload: bytes | Spilled | str = b""
 
 
 @frozen
@@ -50,9 +53,10 @@ class HangUp:
 
 @frozen
 class Release:
-    """The reader has ended: answer the server's close frame where there was one, and free the connection."""
+    """The reader has ended: answer the server's close frame where there was one, free the connection, report."""
 
     answer_close: bool
+    events: tuple[Event, ...] = ()
 
 
 @frozen

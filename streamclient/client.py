@@ -136,9 +136,8 @@ class StreamClient:
         self.id = uuid.uuid4().hex
         self._options = options
         self._timeouts = timeouts
-        self._reconnect = reconnect
         self._plugins = load_plugins(plugins)
-        self._protocol = Protocol(options, timeouts, buffer)
+        self._protocol = Protocol(options, timeouts, buffer, reconnect)
         connector = _Connector(_stream_url(url, options), Credentials(api_key, access_token), transport, timeouts)
         dispatcher = Dispatcher(buffer.max_events)
         session = Session(self.id[:8], self._protocol, connector, dispatcher.publish)

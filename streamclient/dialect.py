@@ -36,6 +36,9 @@ class Dialect(Protocol):
     def configure(self, changes: Mapping[str, Any]) -> str:
         """Changes settings in mid-stream. Raises `OptionsError`."""
 
+    def configured(self, held: str | None, sent: str) -> str | None:
+        """What a new connection must be told to be configured like this one, after this message was sent."""
+
     def assembler(self) -> Assembler:
         """A new assembler of utterances."""
 
@@ -76,6 +79,15 @@ class ListenDialect:
         if len(message) == 1:
             raise OptionsError("configure() needs keyterms, numerals or features to change")
         return json.dumps(message)
+
+    def configured(self, held: str | None, sent: str) -> str | None:
+        """The changes so far as one ``Configure``; later ones win."""
+        change = json.loads(sent)
+        if change["type"] != "Configure":
+            return held
+        old: dict[str, Any] = json.loads(held) if held else {}
+        features = {**old.get("features", {}), **change.get("features", {})}
+        return json.dumps({**old, **change, **({"features": features} if features else {})})
 
     def assembler(self) -> Assembler:
         """A new assembler of utterances."""

@@ -1,35 +1,75 @@
-"""The journal: audio and control messages accepted from the caller, in their order, until they are sent.
+"""The journal: audio and control messages accepted from the caller, in their order, until nobody can need them again.
 
-No threads, no clock: the owner holds its own lock.
+Audio is kept after it was taken until a final result covers it, so that a new connection can be sent it once more.
+No threads, no clock, no files: the owner holds its own lock, and what lies on disk is only named here.
 """
 
 from collections import deque
+from enum import Enum, auto
 
-__all__ = ["Journal"]
+from attrs import evolve, frozen
 
+__all__ = ["Journal", "Room", "Spilled"]
 
 BYTES_OF_AN_ENTRY = 48
 """What an entry costs beside its bytes, about."""
+
+
+class Room(Enum):
+    """Where there is room for more audio."""
+
+    MEMORY = auto()
+    DISK = auto()
+    NONE = auto()
+
+
+@frozen
+class Spilled:
+    """Audio that lies on disk.
+
+    Args:
+        place: the file, as its owner knows it; it lives as long as something names it.
+        offset: in the file, in bytes.
+        size: in bytes.
+    """
+
+    place: object
+    offset: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+Audio = bytes | Spilled
 
 
 class Journal:
     """A bounded queue of what is to be sent, cut into frames as it is taken.
 
     Args:
-        max_bytes: of what waits. One chunk larger than that is taken when nothing waits; very many tiny ones are not
-            all taken, since each costs more than its bytes.
+        max_memory: bytes of audio kept in memory. One chunk larger than that is taken when nothing is kept; very many
+            tiny ones are not all taken, since each costs more than its bytes.
+        max_disk: bytes of audio kept on disk.
         frame_bytes: of audio in one frame, at most.
+        keeps: whether audio that was taken is kept until it is confirmed.
     """
 
-    def __init__(self, max_bytes: int, frame_bytes: int) -> None:
+    def __init__(self, max_memory: int, max_disk: int, frame_bytes: int, *, keeps: bool) -> None:
         self.audio_accepted = 0
         self.audio_taken = 0
-        self._max_bytes = max_bytes
-        self._max_entries = max(max_bytes // BYTES_OF_AN_ENTRY, 64)
+        self.audio_confirmed = 0
+        self._max_memory = max_memory
+        self._max_disk = max_disk
+        self._max_entries = max(max_memory // BYTES_OF_AN_ENTRY, 64)
         self._frame_bytes = frame_bytes
-        self._entries: deque[bytes | str] = deque()
+        self._keeps = keeps
+        self._waiting: deque[Audio | str] = deque()
         self._head_taken = 0
-        self._control_bytes = 0
+        self._kept: deque[Audio | str] = deque()
+        self._kept_from = 0
+        self._in_memory = 0
+        self._on_disk = 0
 
     @property
     def audio_waiting(self) -> int:
@@ -37,47 +77,95 @@ class Journal:
         return self.audio_accepted - self.audio_taken
 
     def __bool__(self) -> bool:
-        return bool(self._entries)
+        return bool(self._waiting)
 
-    def has_room(self, size: int) -> bool:
-        """Whether ``size`` more bytes may be added now."""
-        waiting = self.audio_accepted - self.audio_taken + self._control_bytes
-        return not waiting or (waiting + size <= self._max_bytes and len(self._entries) <= self._max_entries)
+    def room(self, size: int) -> Room:
+        """Where ``size`` more bytes may be added now."""
+        few = len(self._waiting) + len(self._kept) <= self._max_entries
+        if not self._in_memory or (self._in_memory + size <= self._max_memory and few):
+            return Room.MEMORY
+        return Room.DISK if self._on_disk + size <= self._max_disk else Room.NONE
 
-    def add_audio(self, audio: bytes) -> None:
-        """Append a chunk; the caller has asked `has_room`."""
-        self._entries.append(audio)
+    def refuse_disk(self) -> None:
+        """The disk takes no more: go on with memory alone."""
+        self._max_disk = 0
+
+    def add_audio(self, audio: Audio) -> None:
+        """Append a chunk; the caller has asked `room`."""
+        self._count(audio, 1)
         self.audio_accepted += len(audio)
+        last = self._waiting[-1] if len(self._waiting) > 1 else None
+        if isinstance(audio, Spilled) and isinstance(last, Spilled) and self._follows(last, audio):
+            self._waiting[-1] = evolve(last, size=last.size + audio.size)
+        else:
+            self._waiting.append(audio)
 
     def add_control(self, text: str) -> None:
         """Append a text message, which keeps its place among the audio."""
-        self._entries.append(text)
-        self._control_bytes += len(text)
+        self._waiting.append(text)
+        self._count(text, 1)
 
-    def take(self) -> bytes | str:
-        """Remove and return the next frame: a control message, or audio that waits joined up to a frame's size.
+    def take(self) -> Audio | str:
+        """The next frame: a control message, or audio that waits, joined up to a frame's size.
 
         Raises:
             IndexError: nothing waits.
         """
-        head = self._entries[0]
+        head = self._waiting[0]
         if isinstance(head, str):
-            self._entries.popleft()
-            self._control_bytes -= len(head)
-            return head
-        frame = self._take_audio()
-        self.audio_taken += len(frame)
+            self._waiting.popleft()
+            frame: Audio | str = head
+        else:
+            frame = self._take_spilled(head) if isinstance(head, Spilled) else self._take_bytes()
+            self.audio_taken += len(frame)
+        self._kept.append(frame)
+        if not self._keeps:
+            self.confirm(self.audio_taken)
         return frame
 
-    def _take_audio(self) -> bytes:
+    def confirm(self, position: int) -> None:
+        """The first ``position`` bytes of the stream will not be needed again."""
+        self.audio_confirmed = max(self.audio_confirmed, min(position, self.audio_taken))
+        while self._kept:
+            head = self._kept[0]
+            size = 0 if isinstance(head, str) else len(head)
+            if self._kept_from + size > self.audio_confirmed:
+                return
+            self._kept.popleft()
+            self._kept_from += size
+            self._count(head, -1)
+
+    def rewind(self) -> None:
+        """Everything after the confirmed audio is to be taken again."""
+        if self._head_taken:
+            self._waiting[0] = _rest(self._waiting[0], self._head_taken)
+            self._head_taken = 0
+        if self._kept and not isinstance(self._kept[0], str):
+            done = self.audio_confirmed - self._kept_from
+            self._count(self._kept[0], -1)
+            self._kept[0] = _rest(self._kept[0], done)
+            self._count(self._kept[0], 1)
+        self._waiting.extendleft(reversed(self._kept))
+        self._kept.clear()
+        self._kept_from = self.audio_taken = self.audio_confirmed
+
+    def _take_spilled(self, head: Spilled) -> Spilled:
+        start, size = self._head_taken, min(len(head) - self._head_taken, self._frame_bytes)
+        if start + size == len(head):
+            self._waiting.popleft()
+            self._head_taken = 0
+        else:
+            self._head_taken += size
+        return Spilled(head.place, head.offset + start, size)
+
+    def _take_bytes(self) -> bytes:
         parts: list[bytes | memoryview] = []
         room = self._frame_bytes
-        while room and self._entries and not isinstance(self._entries[0], str):
-            head = self._entries[0]
+        while room and self._waiting and isinstance(head := self._waiting[0], bytes):
             start = self._head_taken
             if len(head) - start <= room:
                 parts.append(memoryview(head)[start:] if start else head)
-                self._entries.popleft()
+                self._waiting.popleft()
                 self._head_taken = 0
                 room -= len(head) - start
             else:
@@ -85,3 +173,20 @@ class Journal:
                 self._head_taken += room
                 room = 0
         return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
+
+    def _follows(self, last: Spilled, audio: Spilled) -> bool:
+        in_place = last.place is audio.place and last.offset + last.size == audio.offset
+        return in_place and last.size + audio.size <= self._frame_bytes
+
+    def _count(self, entry: Audio | str, sign: int) -> None:
+        if isinstance(entry, Spilled):
+            self._on_disk += sign * len(entry)
+        else:
+            self._in_memory += sign * len(entry)
+
+
+def _rest(entry: Audio | str, start: int) -> Audio:
+    assert not isinstance(entry, str)
+    if isinstance(entry, Spilled):
+        return Spilled(entry.place, entry.offset + start, entry.size - start)
+    return entry[start:]

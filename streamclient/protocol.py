@@ -10,28 +10,33 @@ verbs:
 * the writer's: `next_action`, again and again, doing each time what it says, until it says `Finish`; then `finish`.
 """
 
-from collections import deque
-from enum import Enum, auto
+from collections.abc import Callable
 from math import inf
+from random import random as uniform
 
 from streamclient.actions import Action, Connect, Finish, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.audio import Span
 from streamclient.dialect import dialect_for
 from streamclient.endings import ABNORMAL, Ending, explain
-from streamclient.errors import CloseTimeout, ConnectionLost, StreamClientError
+from streamclient.errors import CloseTimeout, ConnectError, ConnectionLost, StreamClientError
 from streamclient.events import (
     Closed,
+    Disconnected,
     Event,
     Failed,
     Opened,
+    Reconnected,
     StreamState,
     StreamStats,
     Transcript,
 )
-from streamclient.journal import Journal
+from streamclient.journal import Journal, Room, Spilled
+from streamclient.link import Link, Phase
 from streamclient.messages import Message, Metadata, Results
 from streamclient.options import FluxOptions, ListenOptions
-from streamclient.policies import BufferPolicy, Timeouts
+from streamclient.outage import Outage
+from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
+from streamclient.timeline import Coverage, confirmed_bytes, moved, without_known
 
 __all__ = ["TRANSITIONS", "Protocol"]
 
@@ -45,12 +50,19 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
     },
     StreamState.OPEN: {
         "close()": StreamState.CLOSING,
-        "connection lost": StreamState.FAILED,
+        "connection lost": StreamState.RECONNECTING,
+        "rejected, or not to be reconnected": StreamState.FAILED,
+        "abort()": StreamState.CLOSED,
+    },
+    StreamState.RECONNECTING: {
+        "connected": StreamState.OPEN,
+        "close()": StreamState.CLOSING,
+        "refused, or out for too long": StreamState.FAILED,
         "abort()": StreamState.CLOSED,
     },
     StreamState.CLOSING: {
         "the server has closed": StreamState.CLOSED,
-        "connection lost or close() timed out": StreamState.FAILED,
+        "lost for good, or close() timed out": StreamState.FAILED,
         "abort()": StreamState.CLOSED,
     },
     StreamState.CLOSED: {},
@@ -68,17 +80,6 @@ LAST_WORDS = 2.0
 """Seconds to go on reading after a write failed: the server's reason may still be on its way."""
 
 
-class _Link(Enum):
-    """Where the current connection is in its life."""
-
-    NONE = auto()
-    CONNECTING = auto()
-    UP = auto()
-    HANGING_UP = auto()
-    CUT = auto()
-    ENDED = auto()
-
-
 class Protocol:
     """The state machine of one stream.
 
@@ -86,60 +87,69 @@ class Protocol:
         options: what the service is asked for.
         timeouts: deadlines.
         buffer: bounds.
+        reconnect: when to build a lost connection again; ``None`` for never. Only audio whose bytes have a known
+            duration can be sent again from the right place.
+        random: a number from 0 to 1, anew at each call.
     """
 
-    def __init__(self, options: ListenOptions | FluxOptions, timeouts: Timeouts, buffer: BufferPolicy) -> None:
+    def __init__(
+        self,
+        options: ListenOptions | FluxOptions,
+        timeouts: Timeouts,
+        buffer: BufferPolicy,
+        reconnect: ReconnectPolicy | None = None,
+        random: Callable[[], float] = uniform,
+    ) -> None:
         self.state = StreamState.NEW
         self.error: StreamClientError | None = None
         self._dialect = dialect_for(options)
         self._clock = options.clock
         self._timeouts = timeouts
-        self._journal = Journal(buffer.max_memory, self._clock.frame_bytes)
+        replays = reconnect is not None and self._clock.bytes_per_second is not None
+        self._outage = Outage(reconnect, random) if reconnect is not None and replays else None
+        self._journal = Journal(buffer.max_memory, buffer.max_disk, self._clock.frame_bytes, keeps=replays)
+        self._coverage = Coverage()
         self._assembler = self._dialect.assembler()
-        self._link = _Link.NONE
-        self._replies: deque[Frame] = deque()
+        self._link = Link()
+        self._lost: ConnectionLost | None = None
+        self._connect_at: float | None = None
+        self._mute_ends = 0
+        self._configuration: str | None = None
         self._close_requested = False
-        self._close_stream_sent = False
-        self._close_stream_in_flight = False
-        self._aborted = False
-        self._reason: StreamClientError | None = None
-        self._drain_until = inf
-        self._writing = False
-        self._last_write = 0.0
-        self._last_receive = 0.0
-        self._last_ping = 0.0
-        self._unanswered_ping: float | None = None
-        self._close_frame: tuple[int, str] | None = None
         self._close_asked = 0.0
-        self._metadata: Metadata | None = None
-        self._summarised = False
+        self._aborted = False
+        self._complete = False
         self._was_connected = False
+        self._last_close: tuple[int, str] | None = None
+        self._metadata: Metadata | None = None
+        self._duration = 0.0
         self._request_ids: list[str] = []
-        self._furthest = 0.0
-        self._final_ends: dict[int, float] = {}
-        self._channels = 1
-        self._transcribed = False
         self._messages_received = 0
         self._frames_sent = 0
         self._keepalives_sent = 0
+        self._reconnects = 0
 
     # The caller's verbs.
 
     def open(self, now: float) -> None:
         """The stream is to begin."""
         self.state = StreamState.CONNECTING
-        self._last_write = self._last_receive = now
+        self._connect_at = now
 
     @property
     def accepts_audio(self) -> bool:
         """Whether audio and control messages may be added."""
         return self.state in (StreamState.CONNECTING, StreamState.OPEN, StreamState.RECONNECTING)
 
-    def has_room(self, size: int) -> bool:
-        """Whether ``size`` more bytes may be added now."""
-        return self._journal.has_room(size)
+    def room(self, size: int) -> Room:
+        """Where ``size`` more bytes may be added now."""
+        return self._journal.room(size)
 
-    def send_audio(self, audio: bytes) -> None:
+    def refuse_disk(self) -> None:
+        """The disk takes no more audio: go on with memory alone."""
+        self._journal.refuse_disk()
+
+    def send_audio(self, audio: bytes | Spilled) -> None:
         """Accept a chunk that is not empty and for which there is room."""
         self._journal.add_audio(audio)
 
@@ -169,96 +179,114 @@ class Protocol:
         if self._has_ended:
             return
         self._aborted = True
-        if self._link is _Link.UP:
-            self._link = _Link.HANGING_UP
+        if self._link.phase is Phase.UP:
+            self._link.phase = Phase.HANGING_UP
         self._end(error)
 
     # The connection's verbs.
 
     def connected(self, request_id: str | None, now: float) -> list[Event]:
         """The connection stands."""
-        self._link = _Link.HANGING_UP if self._aborted else _Link.UP
-        if self.state is StreamState.CONNECTING:
-            self.state = StreamState.OPEN
-        self._was_connected = True
         if request_id:
             self._request_ids.append(request_id)
-        self._last_write = self._last_receive = self._last_ping = now
-        return [] if self._aborted else [Opened(request_id)]
+        again, self._was_connected = self._was_connected, True
+        self._journal.rewind()
+        self._link = Link.up(now, base=self._journal.audio_taken)
+        if self._aborted:
+            self._link.phase = Phase.HANGING_UP
+            return []
+        if self.state is not StreamState.CLOSING:
+            self.state = StreamState.OPEN
+        return self._reconnected(request_id, now) if again else [Opened(request_id)]
 
-    def connect_failed(self, error: StreamClientError) -> None:
+    def connect_failed(self, error: StreamClientError, now: float) -> None:
         """The connection did not come about."""
-        self._link = _Link.NONE
-        self._end(error)
+        self._link = Link()
+        if self._lost is None:
+            self._end(error)
+        elif not self._has_ended:
+            self._try_again(now, error)
 
     def receive_message(self, message: Message, now: float) -> list[Event]:
         """A message of the server; what it means for hooks, in order."""
-        self._heard(now)
+        self._link.heard(now)
         self._messages_received += 1
-        if isinstance(message, Results):
-            self._furthest = max(self._furthest, message.end)
-            self._channels = max(self._channels, message.channels)
-            self._transcribed = self._transcribed or bool(message.transcript)
-        elif isinstance(message, Metadata):
-            self._metadata = message
-            self._summarised = self._close_stream_sent
-        final = self._dialect.final_end(message)
-        if final:
-            channel, end = final
-            self._final_ends[channel] = max(self._final_ends.get(channel, 0.0), end)
-        return [message, *self._assembler.receive(message)]
+        if self._outage is not None:
+            self._outage.works()
+        placed = self._placed(message)
+        if placed is None:
+            return []
+        self._take_note(placed)
+        return [placed, *self._assembler.receive(placed)]
 
     def receive_ping(self, payload: bytes, now: float) -> None:
         """A ping of the server; only the newest needs an answer."""
-        self._heard(now)
-        self._replies = deque([Frame(FrameKind.PONG, payload)])
+        self._link.heard(now)
+        self._link.pong = Frame(FrameKind.PONG, payload)
 
     def receive_pong(self, now: float) -> None:
         """An answer to a ping."""
-        self._heard(now)
+        self._link.heard(now)
 
     def receive_end(self, close: tuple[int, str] | None, error: StreamClientError | None = None) -> None:
         """The reader's last word: the server's close frame, or the error that ended the reading."""
-        self._link = _Link.ENDED
-        self._close_frame = close
-        self._reason = self._reason or error
-        if not self._close_stream_in_flight:  # else the write's outcome says whether the server could hear it
-            self._end(self._decide())
+        link = self._link
+        link.phase = Phase.ENDED
+        link.close_frame = close
+        link.reason = link.reason or error
+        if not link.close_stream_in_flight:  # else the write's outcome says whether the server could hear it
+            self._settle()
 
     def write_failed(self, error: StreamClientError, now: float) -> None:
         """A write failed; nothing more is written, but what the server still says is read for a moment."""
-        if self._close_stream_in_flight:
-            self._close_stream_sent = False
-        if self._link is _Link.UP:
-            self._reason = self._reason or error
-            self._drain_until = now + LAST_WORDS
+        link = self._link
+        if link.close_stream_in_flight:
+            link.close_stream_sent = False
+        if link.phase is Phase.UP:
+            link.reason = link.reason or error
+            link.drain_until = now + LAST_WORDS
 
     # The writer's verbs.
 
     def next_action(self, now: float) -> Action:
         """What to do now."""
-        self._close_stream_in_flight = False
-        if self._writing:
-            self._writing = False
-            self._last_write = now
-        if self._link is _Link.UP:
+        link = self._link
+        link.close_stream_in_flight = False
+        if link.writing:
+            link.writing = False
+            link.last_write = now
+        if link.phase is Phase.UP:
             self._check_deadlines(now)
-        if self._link is _Link.HANGING_UP:
-            self._link = _Link.CUT
+        if link.phase is Phase.HANGING_UP:
+            link.phase = Phase.CUT
             return HangUp()
-        if self._link is _Link.ENDED:
-            self._link = _Link.NONE
-            self._end(self._decide())
-            return Release(answer_close=self._close_frame is not None)
-        if self._link is _Link.NONE and self._has_ended:
-            return Finish()
-        if self._link is _Link.NONE:
-            self._link = _Link.CONNECTING
-            return Connect()
-        if self._link is not _Link.UP:
+        if link.phase is Phase.ENDED:
+            return self._release(now)
+        if link.phase is Phase.NONE:
+            return self._next_connection(now)
+        if link.phase is not Phase.UP:
             return Wait(None)
         frames = self._take_frames(now)
         return Write(frames) if frames else Wait(self._next_deadline())
+
+    def _release(self, now: float) -> Action:
+        """The reader of a connection has ended: go on without it."""
+        ended, self._link = self._link, Link()
+        if not ended.settled:
+            self._link = ended
+            self._settle()
+            self._link = Link()
+        self._last_close = ended.close_frame
+        events = self._begin_outage(now) if self._lost is not None and not self._has_ended else ()
+        return Release(answer_close=ended.close_frame is not None, events=events)
+
+    def _next_connection(self, now: float) -> Action:
+        if self._has_ended:
+            return Finish()
+        if self._connect_at is not None and now < self._connect_at:
+            return Wait(self._connect_at)
+        self._link = Link(phase=Phase.CONNECTING)
+        return Connect()
 
     def finish(self) -> list[Event]:
         """The last events of the stream."""
@@ -280,15 +308,14 @@ class Protocol:
     def transcript(self) -> Transcript:
         """All that is known now."""
         ended = self._has_ended
-        complete = self.state is StreamState.CLOSED and self._close_stream_sent and not self._aborted
-        unconfirmed = self._unconfirmed() if ended and not complete else None
-        code, reason = self._close_frame or (ABNORMAL if ended and self._was_connected else None, "")
+        unconfirmed = self._unconfirmed() if ended and not self._complete else None
+        code, reason = self._last_close or (ABNORMAL if ended and self._was_connected else None, "")
         return Transcript(
             utterances=tuple(self._assembler.utterances),
-            duration=self._metadata.duration if self._metadata else self._furthest,
+            duration=self._duration,
             metadata=self._metadata,
             request_ids=self.request_ids,
-            complete=complete,
+            complete=self._complete,
             close_code=code,
             close_reason=reason,
             gaps=(unconfirmed,) if unconfirmed else (),
@@ -302,35 +329,55 @@ class Protocol:
             frames_sent=self._frames_sent,
             messages_received=self._messages_received,
             keepalives_sent=self._keepalives_sent,
-            reconnects=0,
+            reconnects=self._reconnects,
             lag=self._lag,
             buffered_seconds=self._clock.seconds(self._journal.audio_waiting),
         )
 
-    # Inside.
+    # Inside: what is received.
 
     @property
     def _has_ended(self) -> bool:
         return self.state in (StreamState.CLOSED, StreamState.FAILED)
 
-    def _heard(self, now: float) -> None:
-        self._last_receive = now
-        self._unanswered_ping = None
+    def _placed(self, message: Message) -> Message | None:
+        """The message at its place in the stream; nothing of what was final before."""
+        placed = moved(message, self._clock.seconds(self._link.base))
+        if not isinstance(placed, Results) or not self._link.base:
+            return placed
+        return without_known(placed, self._coverage.final_until(placed.channel))
+
+    def _take_note(self, message: Message) -> None:
+        link = self._link
+        if isinstance(message, Results):
+            link.has_results = True
+            link.transcribed = link.transcribed or bool(message.transcript)
+        elif isinstance(message, Metadata):
+            link.metadata = self._metadata = message
+            link.summarised = link.close_stream_sent
+            self._duration = max(self._duration, self._clock.seconds(link.base) + message.duration)
+        self._coverage.receive(message, self._dialect.final_end(message))
+        self._duration = max(self._duration, self._coverage.furthest) if self._metadata is None else self._duration
+        if self._outage is not None:
+            self._journal.confirm(confirmed_bytes(self._clock, self._coverage.confirmed))
+
+    # Inside: what is sent.
 
     def _take_frames(self, now: float) -> tuple[Frame, ...]:
         """The next frames, in order: answers, then what was accepted, then the end, or signs of life."""
-        if self._drain_until != inf:
+        link = self._link
+        if link.drain_until != inf:
             return ()
-        frames = list(self._replies)
-        self._replies.clear()
+        frames = [frame for frame in (link.pong, link.greeting) if frame is not None]
+        link.pong = link.greeting = None
         frames += self._take_accepted()
-        if self._close_requested and not self._close_stream_sent and not self._journal:
-            self._close_stream_sent = self._close_stream_in_flight = True
+        if self._close_requested and not link.close_stream_sent and not self._journal:
+            link.close_stream_sent = link.close_stream_in_flight = True
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
             frames += self._take_signs_of_life(now)
         # Pings and pongs do not count: to the service they are no signs of life.
-        self._writing = any(frame.kind in (FrameKind.AUDIO, FrameKind.TEXT) for frame in frames)
+        link.writing = any(frame.kind in (FrameKind.AUDIO, FrameKind.TEXT) for frame in frames)
         return tuple(frames)
 
     def _take_accepted(self) -> list[Frame]:
@@ -340,6 +387,7 @@ class Protocol:
             payload = self._journal.take()
             room -= len(payload)
             if isinstance(payload, str):
+                self._configuration = self._dialect.configured(self._configuration, payload)
                 frames.append(Frame(FrameKind.TEXT, payload))
             else:
                 self._frames_sent += 1
@@ -349,24 +397,28 @@ class Protocol:
     def _take_signs_of_life(self, now: float) -> list[Frame]:
         """After CloseStream nothing more is sent, not even these."""
         frames: list[Frame] = []
-        if self._close_stream_sent:
+        link = self._link
+        if link.close_stream_sent:
             return frames
-        if self._dialect.keep_alive and now >= self._last_write + self._timeouts.keepalive:
+        if self._dialect.keep_alive and now >= link.last_write + self._timeouts.keepalive:
             self._keepalives_sent += 1
             frames.append(Frame(FrameKind.TEXT, self._dialect.keep_alive))
-        if now >= self._last_ping + self._timeouts.ping:
-            self._last_ping = now
-            if self._unanswered_ping is None:
-                self._unanswered_ping = now
+        if now >= link.last_ping + self._timeouts.ping:
+            link.last_ping = now
+            if link.unanswered_ping is None:
+                link.unanswered_ping = now
             frames.append(Frame(FrameKind.PING))
         return frames
 
+    # Inside: deadlines.
+
     def _next_deadline(self) -> float | None:
-        deadline = min(self._close_deadline, self._pong_deadline, self._drain_until)
-        if not self._close_stream_sent and self._drain_until == inf:
-            deadline = min(deadline, self._last_ping + self._timeouts.ping)
+        link = self._link
+        deadline = min(self._close_deadline, self._pong_deadline, link.drain_until)
+        if not link.close_stream_sent and link.drain_until == inf:
+            deadline = min(deadline, link.last_ping + self._timeouts.ping)
             if self._dialect.keep_alive:
-                deadline = min(deadline, self._last_write + self._timeouts.keepalive)
+                deadline = min(deadline, link.last_write + self._timeouts.keepalive)
         return None if deadline == inf else deadline
 
     @property
@@ -374,70 +426,144 @@ class Protocol:
         """While closing, a server that says nothing for too long is given up; what still goes out is progress."""
         if not self._close_requested:
             return inf
-        return max(self._close_asked, self._last_receive, self._last_write) + self._timeouts.close
+        return max(self._close_asked, self._link.last_receive, self._link.last_write) + self._timeouts.close
 
     @property
     def _pong_deadline(self) -> float:
         """A ping waits behind the audio in front of it, so a server that lags has as much longer to answer."""
-        if self._unanswered_ping is None:
+        if self._link.unanswered_ping is None:
             return inf
         known = self._clock.bytes_per_second is not None
         ahead = self._lag if known else LAG_WHEN_UNKNOWN
-        return self._unanswered_ping + self._timeouts.pong + ahead
+        return self._link.unanswered_ping + self._timeouts.pong + ahead
 
     @property
     def _lag(self) -> float:
         """Seconds of audio sent but not yet covered by any result (Deepgram: Measuring Streaming Latency)."""
-        return max(self._clock.seconds(self._journal.audio_taken) - self._furthest, 0.0)
+        return max(self._clock.seconds(self._journal.audio_taken) - self._coverage.furthest, 0.0)
 
     def _check_deadlines(self, now: float) -> None:
+        link = self._link
         if now >= self._close_deadline:
             silence = f"The server said nothing for {self._timeouts.close:g} s while closing"
-            self._reason = self._reason or CloseTimeout(silence)
-            self._link = _Link.HANGING_UP
+            link.reason = link.reason or CloseTimeout(silence)
+            link.phase = Phase.HANGING_UP
         elif now >= self._pong_deadline:
-            self._reason = self._reason or ConnectionLost(
+            link.reason = link.reason or ConnectionLost(
                 "Connection lost: the server does not answer pings", code=ABNORMAL, request_id=self._request_id
             )
-            self._link = _Link.HANGING_UP
-        elif now >= self._drain_until:
-            self._link = _Link.HANGING_UP
+            link.phase = Phase.HANGING_UP
+        elif now >= link.drain_until:
+            link.phase = Phase.HANGING_UP
+
+    # Inside: endings.
 
     @property
     def _request_id(self) -> str | None:
         return self._request_ids[-1] if self._request_ids else None
 
     def _unconfirmed(self) -> Span | None:
-        """The audio after the last final, as far as its seconds are known."""
-        start = min(self._final_ends.values()) if len(self._final_ends) >= self._channels else 0.0
-        end = max(self._clock.seconds(self._journal.audio_accepted), self._furthest)
-        return Span(start, end) if end > start else None
+        return self._coverage.unconfirmed(self._clock.seconds(self._journal.audio_accepted))
+
+    def _settle(self) -> None:
+        """A connection has ended: the stream ends with it, or goes on with another one."""
+        self._link.settled = True
+        if self._has_ended:
+            return
+        error = self._decide()
+        if isinstance(error, ConnectionLost) and self._may_reconnect(error):
+            self._lost = error
+            self.state = StreamState.RECONNECTING if self.state is StreamState.OPEN else self.state
+        else:
+            self._complete = error is None
+            self._end(error)
+
+    def _may_reconnect(self, error: ConnectionLost) -> bool:
+        if self._outage is None or not error.retryable:
+            return False
+        mute = "0000" in error.reason and not self._link.has_results
+        self._mute_ends = self._mute_ends + 1 if mute else 0
+        if self._mute_ends >= 2:
+            error.hint = "It happened twice in a row without any result: the audio seems to be the problem."
+            error.retryable = False
+        return error.retryable
+
+    def _begin_outage(self, now: float) -> tuple[Event, ...]:
+        """What is to be told of a lost connection; nothing when the stream ends with it."""
+        assert self._outage is not None
+        assert self._lost is not None
+        self._assembler.forget_interims()
+        self._outage.begin(now)
+        delay = self._outage.next_delay(now)
+        if delay is None:
+            self._give_up(self._lost, None)
+            return ()
+        self._connect_at = now + delay
+        return (Disconnected(self._lost, delay),)
+
+    def _try_again(self, now: float, refusal: StreamClientError) -> None:
+        assert self._outage is not None
+        assert self._lost is not None
+        at_least = refusal.retry_after if isinstance(refusal, ConnectError) else None
+        delay = self._outage.next_delay(now, at_least) if refusal.retryable else None
+        if delay is None:
+            self._give_up(self._lost, refusal)
+        else:
+            self._connect_at = now + delay
+
+    def _give_up(self, lost: ConnectionLost, refusal: StreamClientError | None) -> None:
+        error = ConnectionLost(
+            f"{lost.message}, and it could not be built again" + (f": {refusal.message}" if refusal else ""),
+            code=lost.code,
+            reason=lost.reason,
+            detail=lost.detail,
+            request_id=lost.request_id,
+            hint=(refusal.hint if refusal else None) or "Allow a longer outage with ReconnectPolicy(max_outage=...).",
+            unconfirmed=self._unconfirmed(),
+        )
+        error.__cause__ = refusal
+        self._end(error)
+
+    def _reconnected(self, request_id: str | None, now: float) -> list[Event]:
+        assert self._outage is not None
+        self._lost = None
+        self._reconnects += 1
+        if self._configuration is not None:
+            self._link.greeting = Frame(FrameKind.TEXT, self._configuration)
+        return [Reconnected(self._outage.connected(now), request_id)]
 
     def _decide(self) -> StreamClientError | None:
         """The error that the end of the connection is; the first reason wins, but for the server's own."""
-        if isinstance(self._reason, CloseTimeout):
-            return self._reason
-        code, reason = self._close_frame or (ABNORMAL, "")
+        link = self._link
+        if isinstance(link.reason, CloseTimeout):
+            return link.reason
+        code, reason = link.close_frame or (ABNORMAL, "")
         error = explain(
             Ending(
                 code=code,
                 reason=reason,
-                asked=self._close_stream_sent,
+                asked=link.close_stream_sent,
                 normal_ends=self._dialect.normal_ends,
-                metadata=self._metadata,
-                summarised=self._summarised,
-                audio_sent=self._journal.audio_taken,
-                transcribed=self._transcribed,
+                metadata=link.metadata,
+                summarised=link.summarised or (link.close_stream_sent and self._is_all_final),
+                audio_sent=self._journal.audio_taken - link.base,
+                transcribed=link.transcribed,
                 request_id=self._request_id,
                 unconfirmed=self._unconfirmed(),
             )
         )
-        if not isinstance(error, ConnectionLost) or self._close_frame is not None or self._reason is None:
+        if not isinstance(error, ConnectionLost) or link.close_frame is not None or link.reason is None:
             return error
-        if isinstance(self._reason, ConnectionLost):
-            self._reason.unconfirmed = self._unconfirmed()
-            self._reason.request_id = self._request_id
-        return self._reason
+        if isinstance(link.reason, ConnectionLost):
+            link.reason.unconfirmed = self._unconfirmed()
+            link.reason.request_id = self._request_id
+        return link.reason
+
+    @property
+    def _is_all_final(self) -> bool:
+        """Whether finals cover every byte that was accepted."""
+        accepted = self._journal.audio_accepted
+        return bool(accepted) and confirmed_bytes(self._clock, self._coverage.confirmed) >= accepted
 
     def _end(self, error: StreamClientError | None) -> None:
         if self._has_ended:

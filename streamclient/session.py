@@ -22,8 +22,10 @@ from collections.abc import Callable, Iterable
 from streamclient.actions import Connect, Finish, HangUp, Release, Wait, Write
 from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, StreamClientError
 from streamclient.events import Event, StreamState, StreamStats, Transcript
+from streamclient.journal import Room
 from streamclient.parsing import parse_message
 from streamclient.protocol import Protocol
+from streamclient.spill import Spill, load
 from streamclient.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
 from streamclient.worker import SLICE, Bell, Deadline, Worker, wait_for
 
@@ -56,6 +58,7 @@ class Session:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._blocked = 0
+        self._spill = Spill()
         self._bell = Bell()
         self._sender_waits = False
         self._forgotten = False
@@ -97,16 +100,47 @@ class Session:
 
     def send(self, audio: bytes, timeout: float | None) -> None:
         """Accept a chunk of audio, waiting for room at most ``timeout`` seconds."""
+        if not audio:
+            with self._lock:
+                self._check_accepting()
+            return
+        deadline = Deadline(timeout)
+        while not self._accept(audio, deadline):
+            pass
+
+    def _accept(self, audio: bytes, deadline: Deadline) -> bool:
+        """Accept a chunk where there is room for it; ``False`` to look again."""
         with self._lock:
-            self._protocol_with_room(len(audio), timeout).send_audio(audio)
-            wake = self._take_sender_waits()
+            room = self._wait_for_room(len(audio), deadline)
+            if room is Room.MEMORY:
+                self._protocol.send_audio(audio)
+                wake = self._take_sender_waits()
+        if room is Room.DISK:
+            return self._accept_on_disk(audio)
         if wake:
             self._bell.ring()
+        return True
+
+    def _accept_on_disk(self, audio: bytes) -> bool:
+        try:
+            spilled = self._spill.write(audio)
+        except OSError as error:
+            log.warning("Audio cannot be kept on disk (%s); the stream %s goes on in memory", error, self._name)
+            with self._lock:
+                self._protocol.refuse_disk()
+            return False
+        with self._lock:
+            self._check_accepting()
+            self._protocol.send_audio(spilled)
+        self._bell.ring()
+        return True
 
     def send_control(self, text: str) -> None:
         """Accept a control message, which keeps its place among the audio."""
         with self._lock:
-            self._protocol_with_room(len(text), None).send_control(text)
+            # A message is small; where audio would go to disk, it may stay in memory.
+            self._wait_for_room(len(text), Deadline(None))
+            self._protocol.send_control(text)
         self._bell.ring()
 
     def request_close(self) -> None:
@@ -213,22 +247,21 @@ class Session:
             f"The stream is {protocol.state.value}", hint="Nothing can be sent after close() or abort()."
         )
 
-    def _protocol_with_room(self, size: int, timeout: float | None) -> Protocol:
+    def _wait_for_room(self, size: int, deadline: Deadline) -> Room:
+        """Wait, with the lock released, so that Ctrl-C can interrupt it anywhere."""
         self._check_accepting()
-        if not self._protocol.has_room(size):
-            self._wait_for_room(size, Deadline(timeout))
-        return self._protocol
-
-    def _wait_for_room(self, size: int, deadline: Deadline) -> None:
-        """Wait with the lock released, so that Ctrl-C can interrupt it anywhere."""
+        room = self._protocol.room(size)
+        if room is not Room.NONE:
+            return room
         self._blocked += 1
         try:
-            while not self._protocol.has_room(size):
+            while (room := self._protocol.room(size)) is Room.NONE:
                 left = deadline.left()
                 if left == 0:
                     raise SendTimeout("There was no room for the audio in time; it was not accepted")
                 self._room.wait(SLICE if left is None else min(left, SLICE))
                 self._check_accepting()
+            return room
         finally:
             self._blocked -= 1
 
@@ -272,14 +305,14 @@ class Session:
             elif isinstance(action, HangUp):
                 self._hang_up()
             elif isinstance(action, Release):
-                self._release(answer_close=action.answer_close)
+                self._release(action)
             elif isinstance(action, Finish):
                 return
 
     def _write(self, action: Write) -> None:
         assert self._connection is not None
         try:
-            self._connection.write(action.frames)
+            self._connection.write((frame.kind, load(frame.payload)) for frame in action.frames)
         except ConnectionLost as error:
             with self._lock:
                 self._protocol.write_failed(error, time.monotonic())
@@ -289,7 +322,7 @@ class Session:
             connection = self._connector(lambda: self._give_up)
         except StreamClientError as error:
             with self._lock:
-                self._protocol.connect_failed(error)
+                self._protocol.connect_failed(error, time.monotonic())
             return
         with self._lock:
             self._connection = connection
@@ -303,11 +336,12 @@ class Session:
         assert self._connection is not None
         self._connection.hang_up()
 
-    def _release(self, *, answer_close: bool) -> None:
+    def _release(self, action: Release) -> None:
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:
-            connection.release(answer_close=answer_close)
+            connection.release(answer_close=action.answer_close)
+        self._publish(action.events)
 
     def _fail(self, error: Exception) -> None:
         """After a bug of ours: nothing stays open, and the caller hears of it."""
@@ -343,6 +377,8 @@ class Session:
                 message = parse_message(payload)
                 with self._lock:
                     events = self._protocol.receive_message(message, time.monotonic())
+                    if self._blocked:
+                        self._room.notify_all()
                 self._publish(events)
             elif opcode == PING:
                 with self._lock:

@@ -15,7 +15,7 @@ from typing import Any
 import websocket
 from websocket import ABNF
 
-from streamclient.actions import Frame, FrameKind
+from streamclient.actions import FrameKind
 from streamclient.dialing import Address, Attempt, words_of
 from streamclient.errors import ConnectionLost, StreamClientError
 from streamclient.policies import TransportOptions
@@ -63,14 +63,14 @@ class Connection:
         sound.deadline = None
         sound.write_timeout = write_timeout
 
-    def write(self, frames: Iterable[Frame]) -> None:
+    def write(self, frames: Iterable[tuple[FrameKind, bytes | str]]) -> None:
         """Write frames with one system call where the network takes them.
 
         Raises:
             ConnectionLost: the connection cannot be written to any more.
         """
         try:
-            self._sound.send(b"".join(_encode(OPCODES[frame.kind], frame.payload) for frame in frames))
+            self._sound.send(b"".join(_encode(OPCODES[kind], payload) for kind, payload in frames))
         except OSError as error:
             raise _as_lost(error, self.request_id) from error
 

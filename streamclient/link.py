@@ -1,0 +1,63 @@
+"""What is true of one connection only, and begins anew with the next."""
+
+from enum import Enum, auto
+from math import inf
+
+from attrs import define
+
+from streamclient.actions import Frame
+from streamclient.errors import StreamClientError
+from streamclient.messages import Metadata
+
+__all__ = ["Link", "Phase"]
+
+
+class Phase(Enum):
+    """Where a connection is in its life."""
+
+    NONE = auto()
+    CONNECTING = auto()
+    UP = auto()
+    HANGING_UP = auto()
+    CUT = auto()
+    ENDED = auto()
+
+
+@define(eq=False)
+class Link:
+    """One connection, as the state machine sees it; times are of its clock.
+
+    Args:
+        phase: where it is in its life.
+        base: bytes of the stream's audio before the first byte that it was sent.
+    """
+
+    phase: Phase = Phase.NONE
+    base: int = 0
+    greeting: Frame | None = None
+    pong: Frame | None = None
+    close_stream_sent: bool = False
+    close_stream_in_flight: bool = False
+    reason: StreamClientError | None = None
+    settled: bool = False
+    drain_until: float = inf
+    writing: bool = False
+    last_write: float = 0.0
+    last_receive: float = 0.0
+    last_ping: float = 0.0
+    unanswered_ping: float | None = None
+    close_frame: tuple[int, str] | None = None
+    metadata: Metadata | None = None
+    summarised: bool = False
+    transcribed: bool = False
+    has_results: bool = False
+
+    @classmethod
+    def up(cls, now: float, base: int) -> "Link":
+        """A connection that has just been built."""
+        return cls(Phase.UP, base, last_write=now, last_receive=now, last_ping=now)
+
+    def heard(self, now: float) -> None:
+        """The server has shown that it lives."""
+        self.last_receive = now
+        self.unanswered_ping = None

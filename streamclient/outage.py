@@ -1,0 +1,49 @@
+"""When to try again: exponential backoff with full jitter, within the bounds of a `ReconnectPolicy`."""
+
+from collections.abc import Callable
+
+from streamclient.policies import ReconnectPolicy
+
+__all__ = ["Outage"]
+
+
+class Outage:
+    """The time without a connection that works; one object for the whole stream.
+
+    Args:
+        policy: the bounds.
+        random: a number from 0 to 1, anew at each call.
+    """
+
+    def __init__(self, policy: ReconnectPolicy, random: Callable[[], float]) -> None:
+        self._policy = policy
+        self._random = random
+        self._attempts = 0
+        self._began: float | None = None
+        self._disconnected = 0.0
+
+    def begin(self, now: float) -> None:
+        """The connection is lost. One that never worked belongs to the outage before it."""
+        self._disconnected = now
+        if self._began is None:
+            self._began = now
+
+    def next_delay(self, now: float, at_least: float | None = None) -> float | None:
+        """Seconds until the next attempt, ``None`` when there is to be none."""
+        policy = self._policy
+        if policy.max_attempts is not None and self._attempts >= policy.max_attempts:
+            return None
+        longest = min(policy.initial_delay * policy.multiplier ** min(self._attempts, 64), policy.max_delay)
+        delay = max(self._random() * longest, at_least or 0.0)
+        self._attempts += 1
+        began = now if self._began is None else self._began
+        return delay if now + delay - began <= policy.max_outage else None
+
+    def connected(self, now: float) -> float:
+        """A connection stands again; seconds since the last one was lost."""
+        return now - self._disconnected
+
+    def works(self) -> None:
+        """The server has said something: the outage is over for good."""
+        self._attempts = 0
+        self._began = None
