@@ -17,6 +17,7 @@ from streamclient.errors import (
     StreamClientError,
 )
 from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
+from streamclient.journal import Room
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.policies import BufferPolicy, Timeouts
 from streamclient.protocol import BATCH_BYTES, LAST_WORDS, TRANSITIONS, Protocol
@@ -76,7 +77,7 @@ def test_refused_connection_fails_the_stream() -> None:
     stream.protocol.open(stream.now)
     assert stream.act() == Connect()
     refusal = AuthenticationError("refused", status=401)
-    stream.protocol.connect_failed(refusal)
+    stream.protocol.connect_failed(refusal, stream.now)
     stream.finish()
     assert stream.state is StreamState.FAILED
     assert stream.events == [Failed(refusal), Closed(stream.protocol.transcript())]
@@ -106,7 +107,7 @@ def test_close_while_connecting_fails_with_the_connection() -> None:
     stream.protocol.send_audio(SECOND)
     assert stream.act() == Connect()
     stream.protocol.request_close(stream.now)
-    stream.protocol.connect_failed(AuthenticationError("refused"))
+    stream.protocol.connect_failed(AuthenticationError("refused"), stream.now)
     stream.finish()
     assert stream.state is StreamState.FAILED
     assert stream.protocol.transcript().gaps == (Span(0.0, 1.0),)
@@ -620,15 +621,15 @@ def test_close_stream_comes_after_the_whole_backlog() -> None:
 
 def test_room_is_what_the_buffer_leaves() -> None:
     """More than the buffer holds is not accepted; what was written makes room."""
-    protocol = Protocol(RAW, TIMEOUTS, BufferPolicy(max_memory=10))
+    protocol = Protocol(RAW, TIMEOUTS, BufferPolicy(max_memory=10, max_disk=0))
     protocol.open(0.0)
     protocol.send_audio(bytes(6))
-    assert protocol.has_room(4)
-    assert not protocol.has_room(5)
+    assert protocol.room(4) is Room.MEMORY
+    assert protocol.room(5) is Room.NONE
     protocol.next_action(0.0)
     protocol.connected(None, 0.0)
     protocol.next_action(0.0)
-    assert protocol.has_room(10)
+    assert protocol.room(10) is Room.MEMORY
 
 
 # What is known.

@@ -11,6 +11,7 @@ from streamclient.errors import (
     AuthenticationError,
 )
 from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
+from streamclient.journal import Room, Spilled
 from streamclient.policies import Timeouts
 from streamclient.protocol import TRANSITIONS
 from tests.support.messages import EMPTY_SUMMARY, final, gap, interim, summary
@@ -63,7 +64,7 @@ class Player(Stream):
     def play(self, step: str, what: Any) -> None:
         """One thing that happens, if it can happen now."""
         protocol = self.protocol
-        if step == "send" and protocol.accepts_audio and protocol.has_room(what):
+        if step == "send" and protocol.accepts_audio and protocol.room(what) is Room.MEMORY:
             protocol.send_audio(bytes(what))
             self.accepted.append(bytes(what))
         elif step == "finalize" and protocol.accepts_audio:
@@ -79,7 +80,7 @@ class Player(Stream):
             self.do_next()
         elif self.connecting and step == "connect fails":
             self.connecting = False
-            protocol.connect_failed(AuthenticationError("refused"))
+            protocol.connect_failed(AuthenticationError("refused"), self.now)
         elif self.writing and step == "write fails":
             self.writing = False
             protocol.write_failed(BROKEN, self.now)
@@ -185,7 +186,8 @@ class Player(Stream):
         """What was written of what was accepted."""
         own = (KEEP_ALIVE, CLOSE_STREAM)
         kinds = (FrameKind.AUDIO, FrameKind.TEXT)
-        return [frame.payload for frame in self.frames if frame.kind in kinds and frame not in own]
+        accepted = [frame.payload for frame in self.frames if frame.kind in kinds and frame not in own]
+        return [payload for payload in accepted if not isinstance(payload, Spilled)]
 
     def check_complete(self, close_code: int | None) -> None:
         """Complete is what ended normally after everything had been sent and CloseStream with it."""

@@ -40,6 +40,8 @@ def stalled() -> Iterator[tuple[Service, threading.Event]]:
             read.set()
 
 
+SMALL = BufferPolicy(max_memory=1024 * 1024, max_disk=0)
+
 SMALL_BUFFER = (1, 8, 4096)
 """SOL_SOCKET, SO_RCVBUF: the kernel takes little, so that the stall is felt soon."""
 
@@ -58,7 +60,7 @@ def fill(client: StreamClient) -> int:
 def test_a_chunk_that_timed_out_was_not_accepted() -> None:
     """send() blocks when audio cannot leave; what it refused is not sent, what it accepted is."""
     with stalled() as (service, read):
-        client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=1024 * 1024, max_disk=0))
+        client = StreamClient(RAW, url=service.url, buffer=SMALL, reconnect=None)
         client.open()
         accepted = fill(client)
         assert client.stats.audio_bytes == accepted
@@ -73,7 +75,7 @@ def test_a_chunk_that_timed_out_was_not_accepted() -> None:
 def test_a_blocked_send_goes_on_when_there_is_room() -> None:
     """A caller without timeout waits as long as it takes."""
     with stalled() as (service, read):
-        client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=1024 * 1024, max_disk=0))
+        client = StreamClient(RAW, url=service.url, buffer=SMALL, reconnect=None)
         client.open()
         accepted = fill(client)
         sender = threading.Thread(target=client.send, args=(CHUNK,))
@@ -91,7 +93,7 @@ def test_a_blocked_send_is_woken_by_the_end(end: str) -> None:
     """Another thread's close() or abort() lets a blocked send() fail, not hang."""
     caught: list[InvalidState] = []
     with stalled() as (service, read):
-        client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=1024 * 1024, max_disk=0))
+        client = StreamClient(RAW, url=service.url, buffer=SMALL, reconnect=None)
         client.open()
         fill(client)
 
