@@ -58,6 +58,13 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
 }
 """What leads from one state to another. The manual draws its diagram from this table."""
 
+# Looked up once: before Python 3.12 an enum's member costs as much as a call, and these are asked for with every chunk.
+ACCEPTING = (StreamState.OPEN, StreamState.CONNECTING, StreamState.RECONNECTING)
+"""States in which audio is accepted."""
+
+SIGNS_OF_LIFE = (FrameKind.AUDIO, FrameKind.TEXT)
+"""Frames that tell the service that the stream lives on; pings and pongs do not."""
+
 BATCH_BYTES = 65536
 """Audio taken at a time, so that an answer to a ping never waits behind more than this."""
 
@@ -133,7 +140,7 @@ class Protocol:
     @property
     def accepts_audio(self) -> bool:
         """Whether audio and control messages may be added."""
-        return self.state in (StreamState.CONNECTING, StreamState.OPEN, StreamState.RECONNECTING)
+        return self.state in ACCEPTING
 
     def has_room(self, size: int) -> bool:
         """Whether ``size`` more bytes may be added now."""
@@ -243,6 +250,9 @@ class Protocol:
             self._last_write = now
         if self._link is _Link.UP:
             self._check_deadlines(now)
+        if self._link is _Link.UP:
+            frames = self._take_frames(now)
+            return Write(frames) if frames else Wait(self._next_deadline())
         if self._link is _Link.HANGING_UP:
             self._link = _Link.CUT
             return HangUp()
@@ -255,10 +265,7 @@ class Protocol:
         if self._link is _Link.NONE:
             self._link = _Link.CONNECTING
             return Connect()
-        if self._link is not _Link.UP:
-            return Wait(None)
-        frames = self._take_frames(now)
-        return Write(frames) if frames else Wait(self._next_deadline())
+        return Wait(None)
 
     def finish(self) -> list[Event]:
         """The last events of the stream."""
@@ -329,8 +336,7 @@ class Protocol:
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
             frames += self._take_signs_of_life(now)
-        # Pings and pongs do not count: to the service they are no signs of life.
-        self._writing = any(frame.kind in (FrameKind.AUDIO, FrameKind.TEXT) for frame in frames)
+        self._writing = any(frame.kind in SIGNS_OF_LIFE for frame in frames)
         return tuple(frames)
 
     def _take_accepted(self) -> list[Frame]:
