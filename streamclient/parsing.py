@@ -55,6 +55,8 @@ def _unknown(raw: Raw) -> UnknownMessage:
 
 def _seconds(value: Any) -> float:
     """A required number. ``ValueError`` for what JSON allows and time does not (NaN, infinity, no number)."""
+    if type(value) is float and isfinite(value):
+        return value  # nearly all are this, and a message has dozens
     number = float(value)
     if isinstance(value, bool | str) or not isfinite(number):
         raise ValueError(value)
@@ -123,6 +125,8 @@ def _word(raw: Raw) -> Word:
 
 
 def _speaker(value: Any) -> int | None:
+    if value is None:
+        return None
     try:
         return _count(value)
     except (TypeError, ValueError, OverflowError):

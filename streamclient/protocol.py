@@ -70,6 +70,13 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
 }
 """What leads from one state to another. The manual draws its diagram from this table."""
 
+# Looked up once: before Python 3.12 an enum's member costs as much as a call, and these are asked for with every chunk.
+ACCEPTING = (StreamState.OPEN, StreamState.CONNECTING, StreamState.RECONNECTING)
+"""States in which audio is accepted."""
+
+SIGNS_OF_LIFE = (FrameKind.AUDIO, FrameKind.TEXT)
+"""Frames that tell the service that the stream lives on; pings and pongs do not."""
+
 BATCH_BYTES = 65536
 """Audio taken at a time, so that an answer to a ping never waits behind more than this."""
 
@@ -139,7 +146,7 @@ class Protocol:
     @property
     def accepts_audio(self) -> bool:
         """Whether audio and control messages may be added."""
-        return self.state in (StreamState.CONNECTING, StreamState.OPEN, StreamState.RECONNECTING)
+        return self.state in ACCEPTING
 
     def room(self, size: int) -> Room:
         """Where ``size`` more bytes may be added now."""
@@ -257,17 +264,15 @@ class Protocol:
             link.last_write = now
         if link.phase is Phase.UP:
             self._check_deadlines(now)
+        if link.phase is Phase.UP:
+            frames = self._take_frames(now)
+            return Write(frames) if frames else Wait(self._next_deadline())
         if link.phase is Phase.HANGING_UP:
             link.phase = Phase.CUT
             return HangUp()
         if link.phase is Phase.ENDED:
             return self._release(now)
-        if link.phase is Phase.NONE:
-            return self._next_connection(now)
-        if link.phase is not Phase.UP:
-            return Wait(None)
-        frames = self._take_frames(now)
-        return Write(frames) if frames else Wait(self._next_deadline())
+        return self._next_connection(now) if link.phase is Phase.NONE else Wait(None)
 
     def _release(self, now: float) -> Action:
         """The reader of a connection has ended: go on without it."""
@@ -376,8 +381,7 @@ class Protocol:
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
             frames += self._take_signs_of_life(now)
-        # Pings and pongs do not count: to the service they are no signs of life.
-        link.writing = any(frame.kind in (FrameKind.AUDIO, FrameKind.TEXT) for frame in frames)
+        link.writing = any(frame.kind in SIGNS_OF_LIFE for frame in frames)
         return tuple(frames)
 
     def _take_accepted(self) -> list[Frame]:

@@ -28,8 +28,9 @@ class Bell:
 
     def ring(self) -> None:
         """Let the waiting thread go on."""
-        with suppress(RuntimeError):  # it has rung already
-            self._silence.release()
+        if self._silence.locked():
+            with suppress(RuntimeError):  # another thread has rung in between
+                self._silence.release()
 
     def wait(self, seconds: float | None) -> bool:
         """Wait for a ring, at most that long; whether there was one."""

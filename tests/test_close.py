@@ -1,5 +1,6 @@
 """Guarantee 1: a close that loses nothing."""
 
+import socket
 import threading
 from typing import Any
 
@@ -278,7 +279,7 @@ def test_the_summary_is_the_end_even_if_the_close_frame_is_lost() -> None:
     def script(call: Call) -> None:
         call.read_until()
         call.say(final("all", 0.0), metadata())
-        call.ws.socket.close()
+        call.ws.socket.shutdown(socket.SHUT_RDWR)
 
     with serving(script) as service, StreamClient(RAW, url=service.url) as client:
         client.send(SECOND)

@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from types import ModuleType
+from types import GenericAlias, ModuleType
 from typing import Any
 
 import attrs
@@ -31,7 +31,8 @@ def public_homes() -> None:
     for home in (streamclient, server, engines):
         for name in home.__all__:
             value = getattr(home, name)
-            if inspect.isclass(value) or inspect.isfunction(value):
+            # In Python 3.10 an alias like ``ndarray[...]`` passes for a class.
+            if (inspect.isclass(value) or inspect.isfunction(value)) and not isinstance(value, GenericAlias):
                 value.__module__ = home.__name__
 
 

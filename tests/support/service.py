@@ -106,6 +106,7 @@ class Call:
     def reset(self) -> None:
         """Break the connection without a word."""
         self.ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.ws.socket.shutdown(socket.SHUT_RD)  # or the library's reader keeps the connection open
         self.ws.socket.close()
 
 
