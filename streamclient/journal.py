@@ -135,6 +135,12 @@ class Journal:
             self._kept_from += size
             self._count(head, -1)
 
+    def discard(self) -> None:
+        """The stream has ended: nothing will be taken any more. The counts stay."""
+        self._waiting.clear()
+        self._kept.clear()
+        self._head_taken = self._in_memory = self._on_disk = 0
+
     def rewind(self) -> None:
         """Everything after the confirmed audio is to be taken again."""
         if self._head_taken:

@@ -129,9 +129,13 @@ class Session:
             with self._lock:
                 self._protocol.refuse_disk()
             return False
-        with self._lock:
-            self._check_accepting()
-            self._protocol.send_audio(spilled)
+        try:
+            with self._lock:
+                self._check_accepting()
+                self._protocol.send_audio(spilled)
+        except StreamClientError:
+            self._spill.forget()
+            raise
         self._bell.ring()
         return True
 
@@ -200,9 +204,9 @@ class Session:
 
     def wait_ended(self, deadline: Deadline) -> bool:
         """Wait until the last event is published and the session's threads have ended; whether they have."""
-        receiver = self._receiver
         if not self._sender.wait(deadline):
             return False
+        receiver = self._receiver  # the last one, now that no other can follow
         return receiver is None or receiver.wait(deadline)
 
     @property
@@ -281,6 +285,7 @@ class Session:
             with self._lock:
                 events = self._protocol.finish()
                 self._room.notify_all()
+            self._spill.forget()
             self._publish(events)
         finally:
             self.opened.set()

@@ -5,6 +5,7 @@ Written by callers, read by the sender, never under the lock of the state machin
 
 import tempfile
 import threading
+from typing import IO
 
 from streamclient.journal import Spilled
 
@@ -17,8 +18,8 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 class _Segment:
     """One temporary file; it vanishes with the last `Spilled` that names it."""
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0, prefix="streamclient-")  # noqa: SIM115 - lives on
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._lock = threading.Lock()
         self.size = 0
 
@@ -58,8 +59,13 @@ class Spill:
         """
         segment = self._segment
         if segment is None or segment.size >= SEGMENT_BYTES:
-            segment = self._segment = _Segment()
+            file = tempfile.TemporaryFile(buffering=0, prefix="streamclient-")  # noqa: SIM115 - lives on
+            segment = self._segment = _Segment(file)
         return segment.append(audio)
+
+    def forget(self) -> None:
+        """Let go of the file that is being written; it vanishes once no audio in it is needed. From any thread."""
+        self._segment = None
 
 
 def load(payload: bytes | Spilled | str) -> bytes | str:
