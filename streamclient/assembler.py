@@ -99,11 +99,6 @@ class Assembler:
             return self._receive_utterance_end(message)
         return []
 
-    def forget_interims(self) -> None:
-        """The connection is lost: what was not final will be heard again."""
-        for state in self._channels.values():
-            state.interim = None
-
     def finish(self) -> list[Utterance]:
         """The end of the stream is a boundary on every channel; interims that never became final count as said."""
         return [utterance for channel in sorted(self._channels) for utterance in self._emit_all(channel)]

@@ -11,7 +11,7 @@ from streamclient.audio import Span
 from streamclient.errors import AudioRejected, ConnectionLost, StreamClientError
 from streamclient.messages import Metadata
 
-__all__ = ["Ending", "explain"]
+__all__ = ["Ending", "explain", "reason_id"]
 
 ABNORMAL = 1006
 """Stands for a connection that broke without a close frame; never on the wire."""
@@ -66,8 +66,7 @@ class Ending:
     @property
     def reason_id(self) -> str | None:
         """The service's name for the cause, like ``NET-0001``."""
-        found = REASON_ID.search(self.reason)
-        return f"{found[1].upper()}-{found[2]}" if found else None
+        return reason_id(self.reason)
 
     @property
     def _ended_well(self) -> bool:
@@ -83,6 +82,12 @@ class Ending:
             return False
         raw = self.metadata.raw
         return raw.get("duration") == 0 and raw.get("channels") == 0
+
+
+def reason_id(reason: str) -> str | None:
+    """The service's name for a cause, out of either spelling of its reason."""
+    found = REASON_ID.search(reason)
+    return f"{found[1].upper()}-{found[2]}" if found else None
 
 
 def explain(ending: Ending) -> StreamClientError | None:

@@ -6,6 +6,9 @@ from streamclient.policies import ReconnectPolicy
 
 __all__ = ["Outage"]
 
+STABLE = 10.0
+"""Seconds a connection stands until it counts as one that works, even where the server has nothing to say."""
+
 
 class Outage:
     """The time without a connection that works; one object for the whole stream.
@@ -21,9 +24,12 @@ class Outage:
         self._attempts = 0
         self._began: float | None = None
         self._disconnected = 0.0
+        self._connected: float | None = None
 
     def begin(self, now: float) -> None:
         """The connection is lost. One that never worked belongs to the outage before it."""
+        if self._connected is not None and now - self._connected >= STABLE:
+            self.works()
         self._disconnected = now
         if self._began is None:
             self._began = now
@@ -41,9 +47,13 @@ class Outage:
 
     def connected(self, now: float) -> float:
         """A connection stands again; seconds since the last one was lost."""
+        self._connected = now
         return now - self._disconnected
 
     def works(self) -> None:
-        """The server has said something: the outage is over for good."""
+        """The transcript has grown: the outage is over for good.
+
+        Not any message will do: audio that fells the server each time would be sent to it for ever.
+        """
         self._attempts = 0
         self._began = None

@@ -17,7 +17,7 @@ from random import random as uniform
 from streamclient.actions import Action, Connect, Finish, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.audio import Span
 from streamclient.dialect import dialect_for
-from streamclient.endings import ABNORMAL, Ending, explain
+from streamclient.endings import ABNORMAL, Ending, explain, reason_id
 from streamclient.errors import CloseTimeout, ConnectError, ConnectionLost, StreamClientError
 from streamclient.events import (
     Closed,
@@ -120,6 +120,7 @@ class Protocol:
         self._link = Link()
         self._lost: ConnectionLost | None = None
         self._connect_at: float | None = None
+        self._not_before = 0.0
         self._mute_ends = 0
         self._configuration: str | None = None
         self._close_requested = False
@@ -180,6 +181,7 @@ class Protocol:
             self.state = StreamState.CLOSING
             self._close_requested = True
             self._close_asked = now
+            self._connect_at = max(now, self._not_before)
 
     def abort(self, error: StreamClientError | None = None) -> None:
         """End now; with an error the stream counts as failed."""
@@ -218,8 +220,6 @@ class Protocol:
         """A message of the server; what it means for hooks, in order."""
         self._link.heard(now)
         self._messages_received += 1
-        if self._outage is not None:
-            self._outage.works()
         placed = self._placed(message)
         if placed is None:
             return []
@@ -295,6 +295,7 @@ class Protocol:
 
     def finish(self) -> list[Event]:
         """The last events of the stream."""
+        self._journal.discard()
         events: list[Event] = [*self._assembler.finish()]
         if self.error is not None:
             events.append(Failed(self.error))
@@ -348,7 +349,7 @@ class Protocol:
     def _placed(self, message: Message) -> Message | None:
         """The message at its place in the stream; nothing of what was final before."""
         placed = moved(message, self._clock.seconds(self._link.base))
-        if not isinstance(placed, Results) or not self._link.base:
+        if not isinstance(placed, Results) or not self._reconnects:
             return placed
         return without_known(placed, self._coverage.final_until(placed.channel))
 
@@ -361,9 +362,16 @@ class Protocol:
             link.metadata = self._metadata = message
             link.summarised = link.close_stream_sent
             self._duration = max(self._duration, self._clock.seconds(link.base) + message.duration)
-        self._coverage.receive(message, self._dialect.final_end(message))
+        final_end = self._dialect.final_end(message)
+        if final_end is not None and self._clock.bytes_per_second:
+            # A service that rounds up must not seem to have heard what it was not sent.
+            channel, end = final_end
+            final_end = channel, min(end, self._clock.seconds(self._journal.audio_taken))
+        progress = self._coverage.receive(message, final_end)
         self._duration = max(self._duration, self._coverage.furthest) if self._metadata is None else self._duration
         if self._outage is not None:
+            if progress:
+                self._outage.works()
             self._journal.confirm(confirmed_bytes(self._clock, self._coverage.confirmed))
 
     # Inside: what is sent.
@@ -485,7 +493,7 @@ class Protocol:
     def _may_reconnect(self, error: ConnectionLost) -> bool:
         if self._outage is None or not error.retryable:
             return False
-        mute = "0000" in error.reason and not self._link.has_results
+        mute = reason_id(error.reason) == "NET-0000" and not self._link.has_results
         self._mute_ends = self._mute_ends + 1 if mute else 0
         if self._mute_ends >= 2:
             error.hint = "It happened twice in a row without any result: the audio seems to be the problem."
@@ -496,7 +504,6 @@ class Protocol:
         """What is to be told of a lost connection; nothing when the stream ends with it."""
         assert self._outage is not None
         assert self._lost is not None
-        self._assembler.forget_interims()
         self._outage.begin(now)
         delay = self._outage.next_delay(now)
         if delay is None:
@@ -514,15 +521,18 @@ class Protocol:
             self._give_up(self._lost, refusal)
         else:
             self._connect_at = now + delay
+            self._not_before = now + (at_least or 0.0)
 
     def _give_up(self, lost: ConnectionLost, refusal: StreamClientError | None) -> None:
+        is_fatal = refusal is not None and not refusal.retryable
         error = ConnectionLost(
             f"{lost.message}, and it could not be built again" + (f": {refusal.message}" if refusal else ""),
             code=lost.code,
             reason=lost.reason,
             detail=lost.detail,
             request_id=lost.request_id,
-            hint=(refusal.hint if refusal else None) or "Allow a longer outage with ReconnectPolicy(max_outage=...).",
+            hint=refusal.hint if refusal and is_fatal else "ReconnectPolicy can allow more attempts or a longer outage.",
+            retryable=not is_fatal,
             unconfirmed=self._unconfirmed(),
         )
         error.__cause__ = refusal

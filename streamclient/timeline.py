@@ -23,14 +23,16 @@ class Coverage:
         self._channels = 1
         self._final_ends: dict[int, float] = {}
 
-    def receive(self, message: Message, final_end: tuple[int, float] | None) -> None:
-        """Take note of what a message covers."""
+    def receive(self, message: Message, final_end: tuple[int, float] | None) -> bool:
+        """Take note of what a message covers; whether that is more than was covered before."""
+        before = self.furthest, self.confirmed
         if isinstance(message, Results):
             self.furthest = max(self.furthest, message.end)
             self._channels = max(self._channels, message.channels)
         if final_end is not None:
             channel, end = final_end
             self._final_ends[channel] = max(self.final_until(channel), end)
+        return (self.furthest, self.confirmed) != before
 
     def final_until(self, channel: int) -> float:
         """Where the last final of a channel ends."""
@@ -73,7 +75,8 @@ def moved(message: Message, by: float) -> Message:
 def without_known(result: Results, until: float) -> Results | None:
     """What a result says of the time after ``until``; ``None`` for nothing.
 
-    Replayed audio begins where the slowest channel's last final ended, so the others hear some of theirs again.
+    Replayed audio begins where the slowest channel's last final ended, so the others hear some of theirs again. A word
+    heard a second time may begin and end a little earlier or later, so its middle decides.
     """
     if result.start >= until - TOLERANCE:
         return result
@@ -92,7 +95,9 @@ def _moved_words(words: tuple[Word, ...], by: float) -> tuple[Word, ...]:
 
 
 def _alternative_after(alternative: Alternative, until: float) -> Alternative:
-    words = tuple(word for word in alternative.words if word.start >= until - TOLERANCE)
+    words = tuple(word for word in alternative.words if word.start + word.end > 2 * until)
     if len(words) == len(alternative.words):
         return alternative
-    return evolve(alternative, words=words, transcript=" ".join(word.text for word in words))
+    # Some scripts put nothing between their words.
+    glue = "" if alternative.transcript == "".join(word.text for word in alternative.words) else " "
+    return evolve(alternative, words=words, transcript=glue.join(word.text for word in words))
