@@ -71,6 +71,7 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
 """What leads from one state to another. The manual draws its diagram from this table."""
 
 # Looked up once: before Python 3.12 an enum's member costs as much as a call, and these are asked for with every chunk.
+IN_MEMORY = Room.MEMORY
 ACCEPTING = (StreamState.OPEN, StreamState.CONNECTING, StreamState.RECONNECTING)
 """States in which audio is accepted."""
 
@@ -156,6 +157,13 @@ class Protocol:
     def refuse_disk(self) -> None:
         """The disk takes no more audio: go on with memory alone."""
         self._journal.refuse_disk()
+
+    def accept(self, audio: bytes) -> bool:
+        """Accept a chunk at once if the stream takes audio and memory has room for it; the usual case."""
+        if self.state not in ACCEPTING or not audio or self._journal.room(len(audio)) is not IN_MEMORY:
+            return False
+        self._journal.add_audio(audio)
+        return True
 
     def send_audio(self, audio: bytes | Spilled) -> None:
         """Accept a chunk that is not empty and for which there is room."""
@@ -531,7 +539,7 @@ class Protocol:
             reason=lost.reason,
             detail=lost.detail,
             request_id=lost.request_id,
-            hint=refusal.hint if refusal and is_fatal else "ReconnectPolicy can allow more attempts or a longer outage.",
+            hint=refusal.hint if refusal and is_fatal else "ReconnectPolicy can allow a longer outage.",
             retryable=not is_fatal,
             unconfirmed=self._unconfirmed(),
         )

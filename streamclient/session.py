@@ -100,26 +100,26 @@ class Session:
 
     def send(self, audio: bytes, timeout: float | None) -> None:
         """Accept a chunk of audio, waiting for room at most ``timeout`` seconds."""
-        if not audio:
-            with self._lock:
-                self._check_accepting()
-            return
-        deadline = Deadline(timeout)
-        while not self._accept(audio, deadline):
-            pass
-
-    def _accept(self, audio: bytes, deadline: Deadline) -> bool:
-        """Accept a chunk where there is room for it; ``False`` to look again."""
         with self._lock:
-            room = self._wait_for_room(len(audio), deadline)
-            if room is Room.MEMORY:
-                self._protocol.send_audio(audio)
-                wake = self._take_sender_waits()
-        if room is Room.DISK:
-            return self._accept_on_disk(audio)
-        if wake:
+            accepted = not self.forked and self._protocol.accept(audio)
+            wakes = accepted and self._sender_waits
+            if wakes:
+                self._sender_waits = False
+        if wakes:
             self._bell.ring()
-        return True
+        if not accepted:
+            self._send_when_possible(audio, Deadline(timeout))
+
+    def _send_when_possible(self, audio: bytes, deadline: Deadline) -> None:
+        """Wait for room, in memory or on disk."""
+        accepted = False
+        while not accepted:
+            with self._lock:
+                room = self._wait_for_room(len(audio), deadline)
+                accepted = not audio or self._protocol.accept(audio)
+            if room is Room.DISK and not accepted:
+                accepted = self._accept_on_disk(audio)
+        self._bell.ring()
 
     def _accept_on_disk(self, audio: bytes) -> bool:
         try:
@@ -136,7 +136,6 @@ class Session:
         except StreamClientError:
             self._spill.forget()
             raise
-        self._bell.ring()
         return True
 
     def send_control(self, text: str) -> None:
@@ -268,10 +267,6 @@ class Session:
             return room
         finally:
             self._blocked -= 1
-
-    def _take_sender_waits(self) -> bool:
-        waits, self._sender_waits = self._sender_waits, False
-        return waits
 
     # The sender.
 
