@@ -93,13 +93,13 @@ class Journal:
     def add_audio(self, audio: Audio) -> None:
         """Append a chunk; the caller has asked `room`."""
         self.audio_accepted += len(audio)
-        if type(audio) is bytes:
+        if isinstance(audio, bytes):
             self._in_memory += len(audio)
             self._waiting.append(audio)
             return
-        self._count(audio, 1)
-        last = self._waiting[-1] if len(self._waiting) > 1 else None
-        if isinstance(audio, Spilled) and isinstance(last, Spilled) and self._follows(last, audio):
+        self._on_disk += len(audio)
+        last = self._waiting[-1] if len(self._waiting) > 1 else None  # the first may be taken in part
+        if isinstance(last, Spilled) and self._follows(last, audio):
             self._waiting[-1] = evolve(last, size=last.size + audio.size)
         else:
             self._waiting.append(audio)
