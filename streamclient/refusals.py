@@ -5,7 +5,6 @@ Sources: Deepgram's pages on errors and on troubleshooting websocket connections
 
 import json
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 from streamclient.errors import (
     AuthenticationError,
@@ -88,6 +87,8 @@ def _retry_after(value: str | None, now: float) -> float | None:
         return None
     if value.strip().isdigit():
         return float(value)
+    from email.utils import parsedate_to_datetime  # costs more to import than the rest of this module
+
     try:
         return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
     except ValueError:

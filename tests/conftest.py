@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,9 +12,48 @@ from hypothesis import settings
 SOON = 5.0
 """Seconds that only elapse when a test is about to fail."""
 
-settings.register_profile("same", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("same", deadline=None, max_examples=30, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=explore
 settings.load_profile("same")
+
+
+UNIT = {
+    "test_assembler.py",
+    "test_audio.py",
+    "test_credentials.py",
+    "test_dispatch.py",
+    "test_endings.py",
+    "test_errors.py",
+    "test_events.py",
+    "test_hookspecs.py",
+    "test_journal.py",
+    "test_options.py",
+    "test_outage.py",
+    "test_parsing.py",
+    "test_plugin_hooks.py",
+    "test_plugin_options.py",
+    "test_policies.py",
+    "test_protocol.py",
+    "test_protocol_schedules.py",
+    "test_query.py",
+    "test_replay.py",
+    "test_timeline.py",
+    "test_worker.py",
+}
+"""Modules whose tests open no socket, start no process and recognise nothing."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """``-m unit`` does not even import the other modules."""
+    other = collection_path.suffix == ".py" and collection_path.name not in UNIT
+    return True if other and config.option.markexpr == "unit" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the unit tests."""
+    for item in items:
+        if item.path.name in UNIT:
+            item.add_marker("unit")
 
 
 def _living() -> set[threading.Thread]:
