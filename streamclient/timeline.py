@@ -11,8 +11,8 @@ from streamclient.messages import Alternative, Message, Results, SpeechStarted, 
 
 __all__ = ["Coverage", "moved", "without_known"]
 
-TOLERANCE = 0.001
-"""Seconds; the service's times carry single-precision noise."""
+TOLERANCE = 0.0001
+"""Seconds; the service's times carry single-precision noise, and replayed audio begins at a whole sample."""
 
 
 class Coverage:
@@ -83,7 +83,9 @@ def without_known(result: Results, until: float) -> Results | None:
     if result.end <= until + TOLERANCE:
         return None
     alternatives = tuple(_alternative_after(alternative, until) for alternative in result.alternatives)
-    return evolve(result, start=until, duration=result.end - until, alternatives=alternatives, entities=())
+    # Entities name words by their number, which holds no longer once words are gone.
+    entities = result.entities if alternatives == result.alternatives else ()
+    return evolve(result, start=until, duration=result.end - until, alternatives=alternatives, entities=entities)
 
 
 def _moved_alternative(alternative: Alternative, by: float) -> Alternative:
