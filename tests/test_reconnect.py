@@ -30,7 +30,7 @@ from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Service, f
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 SECOND = bytes(32000)
-QUICK = ReconnectPolicy(initial_delay=0.01, max_delay=0.02)
+QUICK = ReconnectPolicy(initial_delay=0.001, max_delay=0.005)
 SLOW = ReconnectPolicy(initial_delay=60.0, max_delay=60.0)
 FAREWELLS = [
     (1011, "NET-0001"),
@@ -129,7 +129,7 @@ class Unreliable:
 
 def play(seed: int, channels: int) -> None:
     """One schedule of faults."""
-    blocks = 60
+    blocks = 30
     more: dict[str, Any] = {"channels": 2, "multichannel": True} if channels == 2 else {}
     options = ListenOptions(encoding="linear16", sample_rate=RATE, **more)
     unreliable, recorder, random = Unreliable(seed, channels), Recorder(), Random(seed)
@@ -139,7 +139,7 @@ def play(seed: int, channels: int) -> None:
         client = StreamClient(options, url=service.url, plugins=[recorder], reconnect=QUICK)
         client.open()
         while rest:
-            size = random.randint(1, 3000)
+            size = random.randint(1, 2000)
             client.send(rest[:size])
             rest = rest[size:]
         transcript = client.close(timeout=SOON)
