@@ -11,7 +11,7 @@ setup:  ## An environment with the package, editable, and all tools.
 	$(BIN)/pip install -e '.[dev]'
 
 test:  ## All tests; `make test ARGS="-k close -x"` for some.
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 types:  ## mypy, strict, over everything.
 	$(BIN)/mypy
