@@ -3,9 +3,10 @@
 ========== ======================================= =================================================
 thread      owns alone                              never does
 ========== ======================================= =================================================
-caller      the audio source, the wish to close     touch the socket
+caller      the audio source, the wish to close,    touch the socket
+            writing audio to disk
 sender      the wire's write side, connecting,      call a plugin, wait for another thread of ours
-            the deadlines
+            the deadlines, reading audio from disk
 receiver    the wire's read side                    call a plugin, wait for one
 ========== ======================================= =================================================
 

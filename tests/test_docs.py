@@ -114,7 +114,8 @@ def test_readme_has_two_setup_commands() -> None:
     words = shlex.split(first)
     assert words[-2] == "transcribe"
     assert (ROOT / words[-1]).is_file()
-    assert shlex.split(second)[-1] == ".venv/bin/pytest"
+    assert ".venv/bin/pytest" in shlex.split(second)
+    assert "tests/" not in second
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
