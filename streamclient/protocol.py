@@ -37,6 +37,7 @@ from streamclient.options import FluxOptions, ListenOptions
 from streamclient.outage import Outage
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
 from streamclient.timeline import Coverage, confirmed_bytes, moved, without_known
+from streamclient.vitals import Vitals
 
 __all__ = ["TRANSITIONS", "Protocol"]
 
@@ -112,7 +113,7 @@ class Protocol:
         self.error: StreamClientError | None = None
         self._dialect = dialect_for(options)
         self._clock = options.clock
-        self._timeouts = timeouts
+        self._vitals = Vitals(timeouts, self._dialect.keep_alive)
         replays = reconnect is not None and self._clock.bytes_per_second is not None
         self._outage = Outage(reconnect, random) if reconnect is not None and replays else None
         self._journal = Journal(buffer.max_memory, buffer.max_disk, self._clock.frame_bytes, keeps=replays)
@@ -125,7 +126,7 @@ class Protocol:
         self._mute_ends = 0
         self._configuration: str | None = None
         self._close_requested = False
-        self._close_asked = 0.0
+        self._close_asked = inf
         self._aborted = False
         self._complete = False
         self._was_connected = False
@@ -135,7 +136,6 @@ class Protocol:
         self._request_ids: list[str] = []
         self._messages_received = 0
         self._frames_sent = 0
-        self._keepalives_sent = 0
         self._reconnects = 0
 
     # The caller's verbs.
@@ -270,11 +270,15 @@ class Protocol:
         if link.writing:
             link.writing = False
             link.last_write = now
-        if link.phase is Phase.UP:
-            self._check_deadlines(now)
+        if link.phase is Phase.UP and self._vitals.is_overdue(link, self._longest_lag, self._close_asked, now):
+            link.phase = Phase.HANGING_UP
         if link.phase is Phase.UP:
             frames = self._take_frames(now)
-            return Write(frames) if frames else Wait(self._next_deadline())
+            return (
+                Write(frames)
+                if frames
+                else Wait(self._vitals.next_deadline(link, self._longest_lag, self._close_asked))
+            )
         if link.phase is Phase.HANGING_UP:
             link.phase = Phase.CUT
             return HangUp()
@@ -342,7 +346,7 @@ class Protocol:
             audio_seconds=self._clock.seconds(self._journal.audio_accepted),
             frames_sent=self._frames_sent,
             messages_received=self._messages_received,
-            keepalives_sent=self._keepalives_sent,
+            keepalives_sent=self._vitals.keepalives_sent,
             reconnects=self._reconnects,
             lag=self._lag,
             buffered_seconds=self._clock.seconds(self._journal.audio_waiting),
@@ -396,7 +400,7 @@ class Protocol:
             link.close_stream_sent = link.close_stream_in_flight = True
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
-            frames += self._take_signs_of_life(now)
+            frames += self._vitals.due(link, now)
         link.writing = any(frame.kind in SIGNS_OF_LIFE for frame in frames)
         return tuple(frames)
 
@@ -414,67 +418,14 @@ class Protocol:
                 frames.append(Frame(FrameKind.AUDIO, payload))
         return frames
 
-    def _take_signs_of_life(self, now: float) -> list[Frame]:
-        """After CloseStream nothing more is sent, not even these."""
-        frames: list[Frame] = []
-        link = self._link
-        if link.close_stream_sent:
-            return frames
-        if self._dialect.keep_alive and now >= link.last_write + self._timeouts.keepalive:
-            self._keepalives_sent += 1
-            frames.append(Frame(FrameKind.TEXT, self._dialect.keep_alive))
-        if now >= link.last_ping + self._timeouts.ping:
-            link.last_ping = now
-            if link.unanswered_ping is None:
-                link.unanswered_ping = now
-            frames.append(Frame(FrameKind.PING))
-        return frames
-
-    # Inside: deadlines.
-
-    def _next_deadline(self) -> float | None:
-        link = self._link
-        deadline = min(self._close_deadline, self._pong_deadline, link.drain_until)
-        if not link.close_stream_sent and link.drain_until == inf:
-            deadline = min(deadline, link.last_ping + self._timeouts.ping)
-            if self._dialect.keep_alive:
-                deadline = min(deadline, link.last_write + self._timeouts.keepalive)
-        return None if deadline == inf else deadline
-
-    @property
-    def _close_deadline(self) -> float:
-        """While closing, a server that says nothing for too long is given up; what still goes out is progress."""
-        if not self._close_requested:
-            return inf
-        return max(self._close_asked, self._link.last_receive, self._link.last_write) + self._timeouts.close
-
-    @property
-    def _pong_deadline(self) -> float:
-        """A ping waits behind the audio in front of it, so a server that lags has as much longer to answer."""
-        if self._link.unanswered_ping is None:
-            return inf
-        known = self._clock.bytes_per_second is not None
-        ahead = self._lag if known else LAG_WHEN_UNKNOWN
-        return self._link.unanswered_ping + self._timeouts.pong + ahead
-
     @property
     def _lag(self) -> float:
         """Seconds of audio sent but not yet covered by any result (Deepgram: Measuring Streaming Latency)."""
         return max(self._clock.seconds(self._journal.audio_taken) - self._coverage.furthest, 0.0)
 
-    def _check_deadlines(self, now: float) -> None:
-        link = self._link
-        if now >= self._close_deadline:
-            silence = f"The server said nothing for {self._timeouts.close:g} s while closing"
-            link.reason = link.reason or CloseTimeout(silence)
-            link.phase = Phase.HANGING_UP
-        elif now >= self._pong_deadline:
-            link.reason = link.reason or ConnectionLost(
-                "Connection lost: the server does not answer pings", code=ABNORMAL, request_id=self._request_id
-            )
-            link.phase = Phase.HANGING_UP
-        elif now >= link.drain_until:
-            link.phase = Phase.HANGING_UP
+    @property
+    def _longest_lag(self) -> float:
+        return LAG_WHEN_UNKNOWN if self._clock.bytes_per_second is None else self._lag
 
     # Inside: endings.
 
