@@ -274,11 +274,9 @@ class Protocol:
             link.phase = Phase.HANGING_UP
         if link.phase is Phase.UP:
             frames = self._take_frames(now)
-            return (
-                Write(frames)
-                if frames
-                else Wait(self._vitals.next_deadline(link, self._longest_lag, self._close_asked))
-            )
+            if frames:
+                return Write(frames)
+            return Wait(self._vitals.next_deadline(link, self._longest_lag, self._close_asked))
         if link.phase is Phase.HANGING_UP:
             link.phase = Phase.CUT
             return HangUp()

@@ -366,6 +366,7 @@ class Session:
             log.exception("Reading the stream %s failed; this is a bug of streamclient", self._name)
             error = ConnectionLost(f"Connection lost: reading failed: {bug!r}")
         finally:
+            connection.end_reading()
             with self._lock:
                 self._protocol.receive_end(close, error)
                 self._room.notify_all()

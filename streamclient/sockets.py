@@ -47,6 +47,7 @@ class SoundSocket:
         deadline: monotonic time by which reads and writes must be done, ``None`` for no such time.
         write_timeout: seconds one write may make no progress.
         allowance: bytes that may still be read; the reader sets it before each message.
+        reader_ended: set when nobody reads any more; a write that cannot go on is then given up.
     """
 
     def __init__(self, raw: socket.socket, cancelled: Callable[[], bool]) -> None:
@@ -54,6 +55,7 @@ class SoundSocket:
         self.deadline: float | None = None
         self.write_timeout: float | None = None
         self.allowance = READ_BYTES
+        self.reader_ended = False
         self._raw = raw
         self._tls = raw if isinstance(raw, ssl.SSLSocket) else None
         self._cancelled = cancelled
@@ -177,7 +179,7 @@ class SoundSocket:
         """
         longest = SLICE if self.deadline is None else SLICE_WHILE_CONNECTING
         while True:
-            if self._cancelled():
+            if self._cancelled() or (writing and self.reader_ended):
                 raise Cancelled(errno.ECONNABORTED, "the connection was cut")
             left = SLICE if deadline is None else min(deadline - time.monotonic(), longest)
             if left <= 0:

@@ -109,6 +109,10 @@ class Connection:
         self._fragments = []
         return self._fragments_opcode, payload
 
+    def end_reading(self) -> None:
+        """The reader's last call: a writer that waits for a server which has left need not wait long."""
+        self._sound.reader_ended = True
+
     def hang_up(self) -> None:
         """Cut the connection; a thread that waits in `receive` or `write` comes back. From any thread."""
         self._sound.hang_up()

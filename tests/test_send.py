@@ -141,6 +141,30 @@ def test_a_stuck_write_is_a_lost_connection() -> None:
     assert caught.value.unconfirmed is not None
 
 
+def test_a_write_to_a_server_that_has_left_is_given_up() -> None:
+    """A server that closes while it reads nothing ends the stream with its own words, long before Timeouts.send."""
+    leave, seen = threading.Event(), threading.Event()
+
+    def script(call: Call) -> None:
+        assert leave.wait(SOON)
+        with call.ws.protocol_mutex:
+            call.ws.protocol.send_close(1011, "going")
+            call.ws.send_data()
+        assert seen.wait(SOON)
+
+    with serving(script) as service:
+        client = StreamClient(RAW, url=service.url, buffer=SMALL, reconnect=None, timeouts=Timeouts(send=600))
+        client.open()
+        fill(client)
+        leave.set()
+        with pytest.raises(ConnectionLost) as caught:
+            client.send(CHUNK)
+        client.abort()
+        seen.set()
+
+    assert (caught.value.code, caught.value.reason) == (1011, "going")
+
+
 def test_keepalive_flows_while_no_audio_does() -> None:
     """An idle stream says KeepAlive as text, again and again, and none once CloseStream is out."""
     heard = threading.Semaphore(0)
