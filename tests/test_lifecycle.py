@@ -15,8 +15,11 @@ from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Service, f
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 
 PRELUDE = """
-import os, sys, threading
+import os, signal, sys, threading
 from streamclient import *
+
+# Where the tests run in the background, the shell may have told its children to ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Plugin:
     @hookimpl
