@@ -36,7 +36,6 @@ UNIT = {
     "test_protocol.py",
     "test_protocol_schedules.py",
     "test_query.py",
-    "test_replay.py",
     "test_timeline.py",
     "test_worker.py",
 }
