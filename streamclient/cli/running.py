@@ -9,7 +9,7 @@ from typing import Any
 
 from streamclient.cli.job import Job
 from streamclient.cli.screen import Screen
-from streamclient.cli.signals import Interrupt
+from streamclient.cli.signals import SLICE, Interrupt
 
 __all__ = ["run_jobs"]
 
@@ -36,7 +36,7 @@ def _wait(
 ) -> None:
     watched: list[Any] = [done, interrupt]
     while not all(future.done() for future in futures):
-        ready, _, _ = select.select(watched, [], [])
+        ready, _, _ = select.select(watched, [], [], SLICE)
         if done in ready:
             done.recv(4096)
         if interrupt in ready:

@@ -13,7 +13,11 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Interrupt"]
+__all__ = ["SLICE", "Interrupt"]
+
+SLICE = 0.5
+"""Seconds the main thread waits at a time: a signal that comes just before a wait does not end it, and its handler runs
+only between two waits."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHOW_CURSOR = b"\x1b[?25h"
@@ -62,6 +66,9 @@ class Interrupt:
 
     def wait(self, seconds: float | None) -> bool:
         """Wait for the wish to stop, at most so long; tells whether it came."""
+        while seconds is None:
+            if select.select([self._reader], [], [], SLICE)[0]:
+                return True
         return bool(select.select([self._reader], [], [], seconds)[0])
 
     def readable(self, descriptor: int) -> bool:
