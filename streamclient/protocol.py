@@ -125,7 +125,6 @@ class Protocol:
         self._not_before = 0.0
         self._mute_ends = 0
         self._configuration: str | None = None
-        self._close_requested = False
         self._close_asked = inf
         self._aborted = False
         self._complete = False
@@ -187,7 +186,6 @@ class Protocol:
             self.state = StreamState.CLOSED
         if self.accepts_audio:
             self.state = StreamState.CLOSING
-            self._close_requested = True
             self._close_asked = now
             self._connect_at = max(now, self._not_before)
 
@@ -394,7 +392,7 @@ class Protocol:
         frames = [frame for frame in (link.pong, link.greeting) if frame is not None]
         link.pong = link.greeting = None
         frames += self._take_accepted()
-        if self._close_requested and not link.close_stream_sent and not self._journal:
+        if self._close_asked < inf and not link.close_stream_sent and not self._journal:
             link.close_stream_sent = link.close_stream_in_flight = True
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
