@@ -18,6 +18,7 @@ from streamclient.dialing import Address
 from streamclient.dispatch import Dispatcher
 from streamclient.errors import CloseTimeout, ConnectTimeout, OptionsError, PluginOverrun
 from streamclient.events import Closed, Event, StreamState, StreamStats, Transcript
+from streamclient.opening import Opening
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.plugins import load_plugins
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts, TransportOptions
@@ -140,7 +141,8 @@ class StreamClient:
         self._protocol = Protocol(options, timeouts, buffer, reconnect)
         connector = _Connector(_stream_url(url, options), Credentials(api_key, access_token), transport, timeouts)
         dispatcher = Dispatcher(buffer.max_events)
-        session = Session(self.id[:8], self._protocol, connector, dispatcher.publish)
+        opening = Opening(options.encoding)
+        session = Session(self.id[:8], self._protocol, opening, connector, dispatcher.publish)
         self._stream = _Stream(self.id, session, dispatcher, timeouts)
         self._forgotten = weakref.finalize(self, _forget, self._stream)
         self._forgotten.atexit = False
@@ -198,6 +200,8 @@ class StreamClient:
 
         Raises:
             SendTimeout: no room in time; the chunk was *not* accepted.
+            OptionsError: ``encoding`` names raw audio, and the stream would begin like a container (WAV, Ogg, FLAC,
+                WebM, MP4, or MP3 with an ID3 tag). The chunk was *not* accepted; the client can still be used.
             InvalidState: the client is not open.
             StreamClientError: the stream has failed; the error says how.
         """

@@ -24,6 +24,7 @@ from streamclient.actions import Connect, Finish, HangUp, Release, Wait, Write
 from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, StreamClientError
 from streamclient.events import Event, StreamState, StreamStats, Transcript
 from streamclient.journal import Room
+from streamclient.opening import Opening
 from streamclient.parsing import parse_message
 from streamclient.protocol import Protocol
 from streamclient.spill import Spill, load
@@ -43,17 +44,25 @@ class Session:
     Args:
         name: of the stream, for its threads.
         protocol: its state machine, guarded from now on by the session's lock.
+        opening: judges its first bytes, under the same lock.
         connector: builds a connection; called in the sender thread with a question whether to give up.
         publish: takes events; called by one thread at a time, and must not wait.
     """
 
     def __init__(
-        self, name: str, protocol: Protocol, connector: Connector, publish: Callable[[Iterable[Event]], None]
+        self,
+        name: str,
+        protocol: Protocol,
+        opening: Opening,
+        connector: Connector,
+        publish: Callable[[Iterable[Event]], None],
     ) -> None:
         self.opened = threading.Event()
         self.forked = False
         self._name = name
         self._protocol = protocol
+        self._opening = opening
+        self._takes_at_once = opening.is_judged
         self._connector = connector
         self._publish = publish
         self._lock = threading.Lock()
@@ -102,7 +111,7 @@ class Session:
     def send(self, audio: bytes, timeout: float | None) -> None:
         """Accept a chunk of audio, waiting for room at most ``timeout`` seconds."""
         with self._lock:
-            accepted = not self.forked and self._protocol.accept(audio)
+            accepted = self._takes_at_once and self._protocol.accept(audio)
             wakes = accepted and self._sender_waits
             if wakes:
                 self._sender_waits = False
@@ -117,7 +126,10 @@ class Session:
         while not accepted:
             with self._lock:
                 room = self._wait_for_room(len(audio), deadline)
+                self._opening.check(audio)
                 accepted = not audio or self._protocol.accept(audio)
+                if accepted:
+                    self._begin_with(audio)
             if room is Room.DISK and not accepted:
                 accepted = self._accept_on_disk(audio)
         self._bell.ring()
@@ -133,7 +145,9 @@ class Session:
         try:
             with self._lock:
                 self._check_accepting()
+                self._opening.check(audio)
                 self._protocol.send_audio(spilled)
+                self._begin_with(audio)
         except StreamClientError:
             self._spill.forget()
             raise
@@ -230,6 +244,7 @@ class Session:
     def after_fork(self) -> None:
         """In a forked child: let go of the parent's connection, and of locks its threads may have held."""
         self.forked = True
+        self._takes_at_once = False
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         connection, self._connection = self._connection, None
@@ -237,6 +252,11 @@ class Session:
             connection.abandon()
 
     # Under the lock.
+
+    def _begin_with(self, audio: bytes) -> None:
+        """Once the first bytes are judged, nothing more is asked about any chunk."""
+        self._opening.accept(audio)
+        self._takes_at_once = self._opening.is_judged
 
     def _check_accepting(self) -> None:
         self.check_process()

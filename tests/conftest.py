@@ -27,6 +27,7 @@ UNIT = {
     "test_events.py",
     "test_hookspecs.py",
     "test_journal.py",
+    "test_opening.py",
     "test_options.py",
     "test_outage.py",
     "test_parsing.py",

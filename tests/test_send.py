@@ -11,6 +11,7 @@ from streamclient import (
     ConnectionLost,
     InvalidState,
     ListenOptions,
+    OptionsError,
     SendTimeout,
     StreamClient,
     Timeouts,
@@ -254,3 +255,44 @@ def test_stats_tell_what_happened() -> None:
 def _freeze(call: Call) -> None:
     """Stop the service's library from answering pings for it."""
     call.ws.protocol.receive_data = lambda data: None  # type: ignore[method-assign]
+
+
+def test_a_container_under_a_raw_encoding_is_caught_before_it_goes_out() -> None:
+    """Nothing of the chunk is accepted, and the stream can go on with audio that is raw."""
+    wav = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(100)
+    with serving() as service:
+        client = StreamClient(RAW, url=service.url)
+        client.open()
+        client.send(b"")
+        for piece in (wav, memoryview(wav), wav[:4]):
+            with pytest.raises(OptionsError, match=r"encoding='linear16'.* WAV.*Leave out encoding"):
+                client.send(piece)
+        assert client.stats.audio_bytes == 0
+        client.send(wav[44:])
+        client.send(wav)  # in mid-stream anything is audio
+        assert client.close(timeout=SOON).complete
+        assert service.call.audio == wav[44:] + wav
+
+
+def test_a_container_that_is_sent_byte_by_byte_is_caught() -> None:
+    """The bytes before are accepted, and the client can be closed."""
+    with serving() as service, StreamClient(RAW, url=service.url) as client:
+        for byte in b"Ogg":
+            client.send(bytes([byte]))
+        with pytest.raises(OptionsError, match="Ogg"):
+            client.send(b"S")
+        assert client.stats.audio_bytes == 3
+
+
+def test_a_chunk_that_timed_out_is_not_among_the_first_bytes() -> None:
+    """What begins the stream is what was accepted, not what was offered."""
+    with serving() as service:
+        client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=4, max_disk=0))
+        client.open()
+        client.send(b"RI")
+        with pytest.raises(SendTimeout):
+            client.send(bytes(3), timeout=0)
+        with pytest.raises(OptionsError, match="WAV"):
+            client.send(b"FF")
+        assert client.close(timeout=SOON).complete
+        assert service.call.audio == b"RI"
