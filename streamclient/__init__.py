@@ -63,6 +63,9 @@ if TYPE_CHECKING:
         ServiceUnavailableError as ServiceUnavailableError,
     )
     from streamclient.errors import (
+        SpillError as SpillError,
+    )
+    from streamclient.errors import (
         StreamClientError as StreamClientError,
     )
     from streamclient.events import (
@@ -204,6 +207,7 @@ _HOMES = {
     "RateLimitedError": "errors",
     "SendTimeout": "errors",
     "ServiceUnavailableError": "errors",
+    "SpillError": "errors",
     "StreamClientError": "errors",
     "Closed": "events",
     "Disconnected": "events",

@@ -13,11 +13,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from attrs import field, frozen
 
-from streamclient.errors import ConnectError, ConnectTimeout, OptionsError
+from streamclient.errors import ConnectError, ConnectTimeout, OptionsError, words_of
 from streamclient.policies import TransportOptions
 from streamclient.sockets import Cancelled, SoundSocket, wait_ready
 
-__all__ = ["Address", "Attempt", "words_of"]
+__all__ = ["Address", "Attempt"]
 
 MOST_HANDSHAKE_BYTES = 128 * 1024
 
@@ -230,10 +230,3 @@ def proxy_for(address: Address, options: TransportOptions) -> SplitResult | None
             hint="Name another one with TransportOptions(proxy=...), or none with proxy=''.",
         )
     return proxy
-
-
-def words_of(error: Exception) -> str:
-    """What the system says of an error, without its number."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__

@@ -15,6 +15,7 @@
     ├── ConnectionLost            it stood, and ended unasked
     ├── AudioRejected             the service could not decode the audio
     ├── SendTimeout               the audio could not be accepted in time; it was not
+    ├── SpillError                audio cannot be kept on disk
     ├── CloseTimeout              the server did not finish in time
     ├── InvalidState              local misuse: send after close, use after fork
     └── PluginError               a plugin cannot be found, loaded, configured
@@ -48,6 +49,7 @@ __all__ = [
     "RateLimitedError",
     "SendTimeout",
     "ServiceUnavailableError",
+    "SpillError",
     "StreamClientError",
 ]
 
@@ -222,6 +224,28 @@ class SendTimeout(StreamClientError):
     default_retryable = True
 
 
+class SpillError(StreamClientError):
+    """Audio cannot be kept on disk: it is full, or the directory for temporary files cannot be used.
+
+    The stream goes on with memory alone, so this is not raised: it is in ``stats.spill_error``, in the log, and the
+    cause of a `SendTimeout` that follows from it. Only audio that was on disk and cannot be read again ends a stream.
+
+    Attributes:
+        path: the directory, or ``None`` where none can be used.
+        errno: the system's number of the problem.
+    """
+
+    default_hint = (
+        "Make room there, name another directory in TMPDIR, allow more memory with BufferPolicy(max_memory=...), "
+        "or do without a disk: BufferPolicy(max_disk=0)."
+    )
+
+    def __init__(self, message: str = "", *, path: str | None = None, errno: int | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.path = path
+        self.errno = errno
+
+
 class CloseTimeout(StreamClientError):
     """The server did not finish in time; the connection was cut.
 
@@ -248,3 +272,10 @@ class PluginOverrun(PluginError):
     """A plugin fell so far behind that it was stopped; the stream and the other plugins go on."""
 
     default_hint = "Make its hooks faster, or allow more waiting events with BufferPolicy(max_events=...)."
+
+
+def words_of(error: Exception) -> str:
+    """What the system says of an error, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -10,7 +10,7 @@ import attrs
 from attrs import frozen
 
 from streamclient.audio import Span
-from streamclient.errors import StreamClientError
+from streamclient.errors import SpillError, StreamClientError
 from streamclient.messages import Message, Metadata, Word
 
 __all__ = [
@@ -131,6 +131,7 @@ class StreamStats:
             (Deepgram: Measuring Streaming Latency).
         buffered_seconds: accepted audio that waits to be sent, in seconds.
         plugin_errors_by_name: ``plugin_errors`` of each plugin that had any.
+        spill_error: why audio is not kept on disk any more, or ``None``; the stream goes on with memory alone.
     """
 
     audio_bytes: int = 0
@@ -144,6 +145,7 @@ class StreamStats:
     lag: float = 0.0
     buffered_seconds: float = 0.0
     plugin_errors_by_name: tuple[tuple[str, int], ...] = ()
+    spill_error: SpillError | None = None
 
 
 @frozen

@@ -20,8 +20,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+import attrs
+
 from streamclient.actions import Connect, Finish, HangUp, Release, Wait, Write
-from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, StreamClientError
+from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, SpillError, StreamClientError
 from streamclient.events import Event, StreamState, StreamStats, Transcript
 from streamclient.journal import Room
 from streamclient.opening import Opening
@@ -59,6 +61,7 @@ class Session:
     ) -> None:
         self.opened = threading.Event()
         self.forked = False
+        self._spill_error: SpillError | None = None
         self._name = name
         self._protocol = protocol
         self._opening = opening
@@ -137,10 +140,8 @@ class Session:
     def _accept_on_disk(self, audio: bytes) -> bool:
         try:
             spilled = self._spill.write(audio)
-        except OSError as error:
-            log.warning("Audio cannot be kept on disk (%s); the stream %s goes on in memory", error, self._name)
-            with self._lock:
-                self._protocol.refuse_disk()
+        except SpillError as error:
+            self._give_up_disk(error.with_traceback(None))  # its frames would keep the file alive
             return False
         try:
             with self._lock:
@@ -152,6 +153,14 @@ class Session:
             self._spill.forget()
             raise
         return True
+
+    def _give_up_disk(self, error: SpillError) -> None:
+        with self._lock:
+            is_first = self._spill_error is None
+            self._spill_error = self._spill_error or error
+            self._protocol.refuse_disk()
+        if is_first:
+            log.warning("The stream %s goes on with memory alone: %s", self._name, error)
 
     def send_control(self, text: str) -> None:
         """Accept a control message, which keeps its place among the audio."""
@@ -208,9 +217,9 @@ class Session:
             return self._protocol.transcript()
 
     def stats(self) -> StreamStats:
-        """The counters now."""
+        """The counters now, and what happened to the audio on disk."""
         with self._lock:
-            return self._protocol.stats()
+            return attrs.evolve(self._protocol.stats(), spill_error=self._spill_error)
 
     def wait_opened(self, deadline: Deadline) -> bool:
         """Wait until the first connection stands or the stream has ended; whether either is so."""
@@ -282,7 +291,7 @@ class Session:
             while (room := self._protocol.room(size)) is Room.NONE:
                 left = deadline.left()
                 if left == 0:
-                    raise SendTimeout("There was no room for the audio in time; it was not accepted")
+                    raise _no_room(self._spill_error)
                 self._room.wait(SLICE if left is None else min(left, SLICE))
                 self._check_accepting()
             return room
@@ -337,6 +346,9 @@ class Session:
         except ConnectionLost as error:
             with self._lock:
                 self._protocol.write_failed(error, time.monotonic())
+        except SpillError as error:
+            with self._lock:
+                self._protocol.abort(error)
 
     def _connect(self) -> None:
         try:
@@ -411,3 +423,10 @@ class Session:
                     self._protocol.receive_pong(time.monotonic())
             elif opcode == CLOSE:
                 return parse_close(payload)
+
+
+def _no_room(spill_error: SpillError | None) -> SendTimeout:
+    why = f" ({spill_error.message})" if spill_error else ""
+    error = SendTimeout(f"There was no room for the audio in time; it was not accepted{why}")
+    error.__cause__ = spill_error
+    return error

@@ -16,8 +16,8 @@ import websocket
 from websocket import ABNF
 
 from streamclient.actions import FrameKind
-from streamclient.dialing import Address, Attempt, words_of
-from streamclient.errors import ConnectionLost, StreamClientError
+from streamclient.dialing import Address, Attempt
+from streamclient.errors import ConnectionLost, StreamClientError, words_of
 from streamclient.policies import TransportOptions
 from streamclient.refusals import redirected, refused, request_id_of
 from streamclient.sockets import SoundSocket, TooMuchData

@@ -25,6 +25,7 @@ from streamclient import (
     SendTimeout,
     ServiceUnavailableError,
     Span,
+    SpillError,
     StreamClientError,
     Transcript,
     errors,
@@ -44,6 +45,7 @@ TREE = {
     ConnectionLost: StreamClientError,
     AudioRejected: StreamClientError,
     SendTimeout: StreamClientError,
+    SpillError: StreamClientError,
     CloseTimeout: StreamClientError,
     InvalidState: StreamClientError,
     PluginError: StreamClientError,
@@ -104,12 +106,14 @@ def test_facts_are_attributes() -> None:
     lost = ConnectionLost("x", code=1011, reason="NET-0001", unconfirmed=Span(1.0, 2.0))
     late = CloseTimeout("x", transcript=Transcript(close_code=1006))
     rejected = AudioRejected("x", code=1008, reason="DATA-0000")
+    full = SpillError("x", path="/tmp", errno=28)
 
     assert (refused.status, refused.retry_after, refused.detail) == (400, 2.5, "d")
     assert (refused.hint, refused.request_id, refused.retryable) == ("h", "r", False)
     assert (lost.code, lost.reason, lost.unconfirmed) == (1011, "NET-0001", Span(1.0, 2.0))
     assert late.transcript == Transcript(close_code=1006)
     assert (rejected.code, rejected.reason) == (1008, "DATA-0000")
+    assert (full.path, full.errno) == ("/tmp", 28)
 
 
 @pytest.mark.parametrize("error", TREE)

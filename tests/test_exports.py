@@ -20,7 +20,7 @@ PROMISED = """
     Utterance Transcript StreamStats StreamState Span Event
     StreamClientError OptionsError ConnectError AuthenticationError PaymentRequiredError PermissionDeniedError
     BadRequestError RateLimitedError ServiceUnavailableError ConnectTimeout ConnectionLost AudioRejected
-    SendTimeout CloseTimeout InvalidState PluginError PluginOverrun
+    SendTimeout SpillError CloseTimeout InvalidState PluginError PluginOverrun
 """.split()  # noqa: SIM905 - thirty lines shorter
 
 
