@@ -137,13 +137,15 @@ class StreamClient:
         self.id = uuid.uuid4().hex
         self._options = options
         self._timeouts = timeouts
-        self._plugins = load_plugins(plugins)
         self._protocol = Protocol(options, timeouts, buffer, reconnect)
         connector = _Connector(_stream_url(url, options), Credentials(api_key, access_token), transport, timeouts)
         dispatcher = Dispatcher(buffer.max_events)
         opening = Opening(options.encoding)
-        session = Session(self.id[:8], self._protocol, opening, connector, dispatcher.publish)
+        session = Session(self.id[:8], self._protocol, opening, connector, dispatcher.publish, dispatcher.taps)
         self._stream = _Stream(self.id, session, dispatcher, timeouts)
+        view = _View(self.id, self._options, self._stream)
+        for plugin in load_plugins(plugins):
+            dispatcher.add(plugin.name, plugin.wants, partial(plugin.notify, view), hears=plugin.hears)
         self._forgotten = weakref.finalize(self, _forget, self._stream)
         self._forgotten.atexit = False
 
@@ -170,10 +172,7 @@ class StreamClient:
             InvalidState: the client was opened before.
         """
         stream = self._stream
-        view = _View(self.id, self._options, stream)
         stream.session.begin()
-        for plugin in self._plugins:
-            stream.dispatcher.add(plugin.name, plugin.wants, partial(plugin.notify, view))
         lifecycle.watch(stream)
         try:
             stream.dispatcher.start()

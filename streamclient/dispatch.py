@@ -17,8 +17,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from streamclient.errors import PluginOverrun
-from streamclient.events import Closed, Event, Opened, PluginFailed
+from streamclient.events import Audio, Closed, Event, Opened, PluginFailed
 from streamclient.messages import Results, TurnInfo
+from streamclient.tap import Tap, Taps
 from streamclient.worker import SLICE, Bell, Deadline, Worker
 
 __all__ = ["Dispatcher", "Inbox", "Lane"]
@@ -31,8 +32,11 @@ GRACE = 0.5
 END = Opened("")
 """Marks in a lane that the stream has ended; compared by identity, never delivered."""
 
+WAKE = Opened("")
+"""Taken from an inbox when its taker was woken for something else; compared by identity, never delivered."""
+
 Report = Callable[[str, BaseException], None]
-Deliver = Callable[[Event, Report], None]
+Deliver = Callable[[Event | Audio, Report], None]
 
 
 def _interim_key(event: Event) -> int | None:
@@ -68,6 +72,7 @@ class Inbox:
         self._taken = Bell()
         self._events: deque[Event] = deque()
         self._finished = False
+        self._woken = False
 
     def __len__(self) -> int:
         return len(self._events)
@@ -85,10 +90,23 @@ class Inbox:
                 self.shed += 1
                 return True
             else:
-                self.overrun = self._finished = True
-                self._events.clear()
+                self._end()
         self._bell.ring()
         return fits
+
+    def stop(self) -> bool:
+        """Nothing more is taken or added; ``False`` if that is so already."""
+        with self._lock:
+            stops = not self._finished
+            if stops:
+                self._end()
+        self._bell.ring()
+        return stops
+
+    def wake(self) -> None:
+        """Let the taker look elsewhere: its next `get` brings `WAKE`. Takes no lock."""
+        self._woken = True
+        self._bell.ring()
 
     def drop_trailing_interim(self, event: Event) -> None:
         """Before adding ``event``: forget the interim just before it that it supersedes."""
@@ -102,6 +120,9 @@ class Inbox:
         """The next event, waiting for it at most that long; ``None`` if none came or none will."""
         while True:
             with self._lock:
+                if self._woken:
+                    self._woken = False
+                    return WAKE
                 if self._events:
                     self._taken.ring()
                     return self._events.popleft()
@@ -120,6 +141,10 @@ class Inbox:
         """Wait until there is room for more, or nothing more will come; for one thread that causes events."""
         while len(self._events) > self._limit // 2 and not self._finished:
             self._taken.wait(SLICE)
+
+    def _end(self) -> None:
+        self.overrun = self._finished = True
+        self._events.clear()
 
     def _make_room(self, event: Event) -> bool:
         """Shed what is superseded, then, for what must not be shed, an interim that is not; whether there is room."""
@@ -160,6 +185,10 @@ class Lane:
         limit: events that may wait.
         failed: told of every failure of the plugin.
         caught_up: told when the plugin has had everything but its last event.
+
+    Attributes:
+        tap: the accepted audio that waits for the plugin. It is handed over before each event, so that audio comes
+            before what was made of it.
     """
 
     def __init__(
@@ -173,18 +202,19 @@ class Lane:
     ) -> None:
         self.name = name
         self.inbox = Inbox(limit)
+        self.tap = Tap(self.inbox.wake, self._stop)
         self.delivered = 0
         self._wants = wants
         self._deliver = deliver
         self._failed = failed
         self._caught_up = caught_up
         self._closed: Closed | None = None
-        # The hooks see the context variables of the code that opened the stream.
-        self._context = contextvars.copy_context()
+        self._context = contextvars.Context()
         self._worker = Worker(f"streamclient-plugin-{name}", self._run)
 
     def start(self) -> None:
-        """Start the lane's thread."""
+        """Start the lane's thread, in the thread that opens the stream: hooks see its context variables."""
+        self._context = contextvars.copy_context()
         self._worker.start()
 
     @property
@@ -200,9 +230,7 @@ class Lane:
     def offer(self, event: Event) -> None:
         """Give the lane an event, without ever waiting."""
         if self._wants(event) and not self.inbox.put(event):
-            error = PluginOverrun(f"The plugin {self.name} fell too far behind and was stopped")
-            self._failed(PluginFailed(self.name, "", error))
-            self._caught_up(self)
+            self._stopped("fell too far behind")
 
     def wait(self, deadline: Deadline, patience: float) -> bool:
         """Wait until the plugin has had its last event, as long as it gets on; whether it has."""
@@ -227,14 +255,31 @@ class Lane:
         patience: float | None = None
         while not self.inbox.is_drained:
             event = self.inbox.get(patience)
+            if audio := self.tap.take():
+                self._call(Audio(audio))
             if event is END:
                 patience = GRACE
                 self._caught_up(self)
-            elif event is not None:
-                self._context.run(self._deliver, event, self._report)
-            else:
+            elif event is None:
                 self.finish()
+            elif event is not WAKE:
+                self._call(event)
             self.delivered += 1
+
+    def _call(self, event: Event | Audio) -> None:
+        self._context.run(self._deliver, event, self._report)
+        self.tap.get_on()
+
+    def _stop(self) -> None:
+        """Callers cannot wait for the plugin any longer."""
+        if self.inbox.stop():
+            self._stopped("took no audio for too long")
+
+    def _stopped(self, why: str) -> None:
+        self.tap.shut()
+        error = PluginOverrun(f"The plugin {self.name} {why} and was stopped")
+        self._failed(PluginFailed(self.name, "", error))
+        self._caught_up(self)
 
     def _report(self, hook: str, error: BaseException) -> None:
         self._failed(PluginFailed(self.name, hook, error))
@@ -250,6 +295,7 @@ class Dispatcher:
     def __init__(self, limit: int) -> None:
         self.pulled = Inbox(limit)
         self.is_pulled = False
+        self.taps = Taps()
         self._limit = limit
         self._lanes: list[Lane] = []
         self._left: list[Lane] = []
@@ -257,11 +303,13 @@ class Dispatcher:
         self._behind: set[Lane] = set()
         self._lock = threading.Lock()
 
-    def add(self, name: str, wants: Callable[[Event], bool], deliver: Deliver) -> None:
-        """Add a lane; before `start`, in the thread that opens the stream."""
+    def add(self, name: str, wants: Callable[[Event], bool], deliver: Deliver, *, hears: bool = False) -> None:
+        """Add a lane before `start`; whether its plugin hears the audio too."""
         lane = Lane(name, wants, deliver, self._limit, self._plugin_failed, self._caught_up)
         self._lanes.append(lane)
         self._behind.add(lane)
+        if hears:
+            self.taps.append(lane.tap)
 
     def start(self) -> None:
         """Start the lanes."""

@@ -14,6 +14,7 @@ from streamclient.errors import SpillError, StreamClientError
 from streamclient.messages import Message, Metadata, Word
 
 __all__ = [
+    "Audio",
     "Closed",
     "Disconnected",
     "Event",
@@ -157,6 +158,17 @@ class Opened:
     """
 
     request_id: str | None = None
+
+
+@frozen
+class Audio:
+    """Audio that was accepted; told to plugins that hear it, and not among what ``events()`` yields.
+
+    Args:
+        audio: some chunks, joined.
+    """
+
+    audio: bytes
 
 
 @frozen

@@ -63,6 +63,16 @@ class StreamHooks:
         """The first connection stands."""
 
     @hookspec
+    def on_audio(self, stream: StreamView, audio: bytes) -> None:
+        """Audio that ``send()`` has accepted: all of it, in order, whether or not a connection stands.
+
+        It comes as soon as it is accepted, and always before results of it. What was accepted while the plugin was
+        busy comes joined, so calls are not chunks. Nothing is left out: when 2 MiB wait for the plugin, ``send()``
+        waits too, and a plugin that then stays in one call for 5 seconds is stopped with `PluginOverrun`. Audio that
+        another thread sends while ``open()`` is still connecting comes before `on_open`.
+        """
+
+    @hookspec
     def on_message(self, stream: StreamView, message: "Message") -> None:
         """A message of the server, of any type; called before the hook that is special to it."""
 

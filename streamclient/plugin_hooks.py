@@ -13,6 +13,7 @@ from attrs import frozen
 
 from streamclient.errors import PluginError
 from streamclient.events import (
+    Audio,
     Closed,
     Disconnected,
     Event,
@@ -68,6 +69,7 @@ class Route:
 
 ROUTES = (
     Route("on_open", (Opened,), lambda event: {}),  # noqa: ARG005 - nothing but the stream to tell
+    Route("on_audio", (Audio,), lambda event: {"audio": event.audio}),
     Route("on_message", get_args(Message), lambda message: {"message": message}),
     Route("on_interim", (Results, TurnInfo), lambda result: {"result": result}, _is_interim),
     Route("on_final", (Results, TurnInfo), lambda result: {"result": result}, _is_final),
@@ -112,11 +114,16 @@ class LoadedPlugin:
     def __repr__(self) -> str:
         return f"<LoadedPlugin {self.name}: {', '.join(sorted(self.hooks))}>"
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: Event | Audio) -> bool:
         """Whether any of its hooks is for this event. A plugin is not told of its own errors."""
         return any(route.applies(event, self.name) for route, _ in self._routes.get(type(event), ()))
 
-    def notify(self, stream: StreamView, event: Event, report: Report) -> None:
+    @property
+    def hears(self) -> bool:
+        """Whether it is to be given the accepted audio."""
+        return Audio in self._routes
+
+    def notify(self, stream: StreamView, event: Event | Audio, report: Report) -> None:
         """Call its hooks for the event, in order. Called by the plugin's own thread.
 
         Args:

@@ -30,6 +30,7 @@ from streamclient.opening import Opening
 from streamclient.parsing import parse_message
 from streamclient.protocol import Protocol
 from streamclient.spill import Spill, load
+from streamclient.tap import Taps
 from streamclient.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
 from streamclient.worker import SLICE, Bell, Deadline, Worker, wait_for
 
@@ -49,6 +50,7 @@ class Session:
         opening: judges its first bytes, under the same lock.
         connector: builds a connection; called in the sender thread with a question whether to give up.
         publish: takes events; called by one thread at a time, and must not wait.
+        taps: for those who hear the accepted audio; complete when the stream begins.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Session:
         opening: Opening,
         connector: Connector,
         publish: Callable[[Iterable[Event]], None],
+        taps: Taps,
     ) -> None:
         self.opened = threading.Event()
         self.forked = False
@@ -65,9 +68,10 @@ class Session:
         self._name = name
         self._protocol = protocol
         self._opening = opening
-        self._takes_at_once = opening.is_judged
+        self._takes_at_once = False
         self._connector = connector
         self._publish = publish
+        self._taps = taps
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._blocked = 0
@@ -92,6 +96,7 @@ class Session:
             self.check_process()
             if self._protocol.state is not StreamState.NEW:
                 raise InvalidState("The client was opened before", hint="Make a new StreamClient for each stream.")
+            self._takes_at_once = self._opening.is_judged and not self._taps
             self._protocol.open(time.monotonic())
 
     def start(self) -> None:
@@ -124,7 +129,9 @@ class Session:
             self._send_when_possible(audio, Deadline(timeout))
 
     def _send_when_possible(self, audio: bytes, deadline: Deadline) -> None:
-        """Wait for room, in memory or on disk."""
+        """Wait for room, with the plugins that hear the audio and in memory or on disk."""
+        if self._taps:
+            self._wait_for_taps(deadline)
         accepted = False
         while not accepted:
             with self._lock:
@@ -132,10 +139,16 @@ class Session:
                 self._opening.check(audio)
                 accepted = not audio or self._protocol.accept(audio)
                 if accepted:
-                    self._begin_with(audio)
+                    self._has_accepted(audio)
             if room is Room.DISK and not accepted:
                 accepted = self._accept_on_disk(audio)
         self._bell.ring()
+        self._taps.wake()
+
+    def _wait_for_taps(self, deadline: Deadline) -> None:
+        with self._lock:
+            self._check_accepting()
+        self._taps.wait_for_room(deadline)
 
     def _accept_on_disk(self, audio: bytes) -> bool:
         try:
@@ -148,7 +161,7 @@ class Session:
                 self._check_accepting()
                 self._opening.check(audio)
                 self._protocol.send_audio(spilled)
-                self._begin_with(audio)
+                self._has_accepted(audio)
         except StreamClientError:
             self._spill.forget()
             raise
@@ -262,10 +275,11 @@ class Session:
 
     # Under the lock.
 
-    def _begin_with(self, audio: bytes) -> None:
-        """Once the first bytes are judged, nothing more is asked about any chunk."""
+    def _has_accepted(self, audio: bytes) -> None:
+        """Once the first bytes are judged, and where no plugin hears it, nothing more is asked about any chunk."""
         self._opening.accept(audio)
-        self._takes_at_once = self._opening.is_judged
+        self._taps.add(audio)
+        self._takes_at_once = self._opening.is_judged and not self._taps
 
     def _check_accepting(self) -> None:
         self.check_process()

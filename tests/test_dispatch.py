@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamclient import dispatch
 from streamclient.dispatch import Dispatcher, Inbox, Report
 from streamclient.errors import PluginOverrun
-from streamclient.events import Closed, Event, Opened, PluginFailed, Transcript, Utterance
+from streamclient.events import Audio, Closed, Event, Opened, PluginFailed, Transcript, Utterance
 from streamclient.messages import Results, TurnInfo
 from streamclient.worker import Deadline
 from tests.support.messages import final, interim
@@ -240,15 +240,15 @@ def test_inbox_loses_only_interims(kinds: list[str], limit: int) -> None:
 class Plugin:
     """A plugin as a lane sees it: records what it is told, and does what a test says."""
 
-    def __init__(self, act: Callable[[Event, Report], None] = lambda event, report: None) -> None:
-        self.events: list[Event] = []
+    def __init__(self, act: Callable[[Event | Audio, Report], None] = lambda event, report: None) -> None:
+        self.events: list[Event | Audio] = []
         self._act = act
         self._told = threading.Condition()
 
     def wants(self, event: Event) -> bool:
         return not isinstance(event, Utterance)
 
-    def deliver(self, event: Event, report: Report) -> None:
+    def deliver(self, event: Event | Audio, report: Report) -> None:
         with self._told:
             self.events.append(event)
             self._told.notify_all()
@@ -268,7 +268,7 @@ class Stuck(Plugin):
         self.entered = threading.Event()
         self.released = threading.Event()
 
-    def _wait(self, event: Event, report: Report) -> None:
+    def _wait(self, event: Event | Audio, report: Report) -> None:
         self.entered.set()
         assert self.released.wait(SOON)
 
@@ -323,7 +323,7 @@ def test_exception_is_counted_logged_and_shown_to_the_others(caplog: pytest.LogC
     bug = ValueError("a bug")
     reported = threading.Event()
 
-    def fail(event: Event, report: Report) -> None:
+    def fail(event: Event | Audio, report: Report) -> None:
         if event is OPENED:
             report("on_open", bug)
             reported.set()
@@ -350,7 +350,7 @@ def test_failure_at_the_last_event_is_seen_before_the_others_close() -> None:
     (last,) = finals(1)
     held = threading.Event()
 
-    def fail_late(event: Event, report: Report) -> None:
+    def fail_late(event: Event | Audio, report: Report) -> None:
         if event == last:
             assert held.wait(SOON)
             report("on_final", bug)
@@ -365,7 +365,7 @@ def test_failure_at_the_last_event_is_seen_before_the_others_close() -> None:
 def test_failure_to_bear_a_failure_is_not_shown_again() -> None:
     """Two plugins whose on_plugin_error raises do not keep one another busy for ever."""
 
-    def fail(event: Event, report: Report) -> None:
+    def fail(event: Event | Audio, report: Report) -> None:
         if event is OPENED:
             report("on_open", ValueError("a bug"))
         elif isinstance(event, PluginFailed):
@@ -462,7 +462,7 @@ def test_hooks_see_the_context_of_the_code_that_opened_the_stream() -> None:
     request = contextvars.ContextVar("request", default="none")
     seen: list[str] = []
 
-    def look(event: Event, report: Report) -> None:
+    def look(event: Event | Audio, report: Report) -> None:
         seen.append(request.get())
         request.set("lane")
 

@@ -11,6 +11,7 @@ from streamclient.hookspecs import PROJECT, StreamHooks, hookimpl
 
 CONTRACT = {
     "on_open": ["stream"],
+    "on_audio": ["stream", "audio"],
     "on_message": ["stream", "message"],
     "on_interim": ["stream", "result"],
     "on_final": ["stream", "result"],

@@ -55,6 +55,14 @@ def on_message(message: Message) -> None:
     print(message.transcript)  # type: ignore[union-attr]
 
 
+@hookimpl
+def on_audio(audio: bytes) -> None:
+    """Audio is bytes that cannot change."""
+    size: int = len(audio)
+    print(size)
+    audio[0] = 0  # type: ignore[index]
+
+
 @hookimpl(trylast=True)
 def on_final(stream: StreamView, result: Results | TurnInfo) -> None:
     """What both dialects have needs no distinction."""
