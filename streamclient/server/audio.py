@@ -1,140 +1,83 @@
-"""From the bytes of a stream to 16 kHz samples, whatever the frame boundaries are.
+"""From the bytes of a stream to 16 kHz samples, whatever they are and whatever the frame boundaries are.
 
-Raw ``linear16``, ``linear32``, ``mulaw`` and ``alaw`` by what the request says, WAV by its header. Bytes come in any
-pieces: half samples and half headers wait for the rest.
+A reader is chosen when the request and the first bytes say what comes: :class:`~streamclient.server.pcm.RawReader`
+for raw samples and WAV, :mod:`~streamclient.server.containers` for all that is compressed. Here its samples are
+counted, mixed or separated, and resampled.
 """
 
-import struct
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Protocol
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 import soxr  # type: ignore[import-untyped]
 
+from streamclient.server.containers import CompressedReader, PacketReader, id3_size, sniff
 from streamclient.server.engines.base import SAMPLE_RATE, Samples
+from streamclient.server.pcm import (
+    FULL_SCALE,
+    RAW_ENCODINGS,
+    Floats,
+    RawReader,
+    raw_format,
+    read_wav_header,
+)
 
-__all__ = ["MAX_CHANNELS", "MAX_RATE", "MIN_RATE", "RAW_ENCODINGS", "AudioDecoder", "Undecodable", "raw_format"]
+__all__ = ["ENCODINGS", "AudioDecoder", "AudioFormat"]
 
-Floats = npt.NDArray[np.float32]
-UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-EXTENSIBLE = 0xFFFE
-MAX_CHANNELS = 20
-MIN_RATE, MAX_RATE = 1_000, 384_000
-MAX_HEADER = 1 << 20
-"""Bytes of other chunks accepted before the audio of a WAV file."""
-FULL_SCALE = 32768.0
-
-
-class Undecodable(Exception):
-    """The bytes are not audio that can be decoded here."""
+FORMATS = {"flac": "flac", "ogg-opus": "ogg", "amr-nb": "amr", "amr-wb": "amr"}
+"""FFmpeg's name of what an encoding is written in."""
+AMR_MAGIC = {"amr-nb": b"#!AMR\n", "amr-wb": b"#!AMR-WB\n"}
+"""What a file begins with, and a raw stream does not."""
+ENOUGH = 12
+"""Bytes that tell one container from another."""
+ENCODINGS = (*RAW_ENCODINGS, *FORMATS, "opus")
+"""What ``encoding`` may be here."""
 
 
 @attrs.frozen
-class SampleFormat:
-    """How raw samples are written.
+class AudioFormat:
+    """What a request says of its audio.
 
     Attributes:
-        width: bytes of one sample of one channel.
-        decode: bytes to samples between -1 and 1.
-        rate: samples per second.
-        channels: interleaved.
+        encoding: one of :data:`ENCODINGS`, or ``None`` for audio in a container that says it itself.
+        rate: samples per second; means something only with ``encoding``.
+        channels: interleaved; means something only with ``encoding``.
     """
 
-    width: int
-    decode: Callable[[bytes], Floats]
+    encoding: str | None = None
+    rate: int = SAMPLE_RATE
+    channels: int = 1
+
+
+class Reader(Protocol):
+    """Bytes in any pieces to arrays of the shape (samples, channels).
+
+    Attributes:
+        rate: samples per second; 0 until it is known, at the latest with the first array.
+        channels: of the arrays; 0 until it is known.
+        ended: whether the declared end has been reached; what follows is ignored.
+    """
+
     rate: int
     channels: int
+    ended: bool
 
-    @property
-    def frame(self) -> int:
-        """Bytes of one sample of all channels."""
-        return self.width * self.channels
+    def feed(self, data: bytes) -> Iterator[Floats]:
+        """Decode the next bytes; raises ``Undecodable``."""
 
+    def finish(self) -> Iterator[Floats]:
+        """Decode what is held back; nothing will follow."""
 
-def _mulaw_table() -> Floats:
-    """ITU-T G.711: 8 bits, inverted; sign, exponent, mantissa; a bias of 33 in 14 bits."""
-    code = ~np.arange(256, dtype=np.uint8)
-    magnitude = ((((code & 0x0F).astype(np.int32) << 3) + 0x84) << ((code & 0x70) >> 4)) - 0x84
-    return (np.where(code & 0x80, -magnitude, magnitude) / FULL_SCALE).astype(np.float32)
-
-
-def _alaw_table() -> Floats:
-    """ITU-T G.711: 8 bits, every second one inverted; a set sign bit means positive."""
-    code = np.arange(256, dtype=np.uint8) ^ 0x55
-    exponent = (code & 0x70).astype(np.int32) >> 4
-    step = ((code & 0x0F).astype(np.int32) << 4) + 8
-    magnitude = np.where(exponent == 0, step, (step + 0x100) << np.maximum(exponent - 1, 0))
-    return (np.where(code & 0x80, magnitude, -magnitude) / FULL_SCALE).astype(np.float32)
-
-
-MULAW = _mulaw_table()
-ALAW = _alaw_table()
-
-
-def _integers(kind: str) -> Callable[[bytes], Floats]:
-    dtype = np.dtype(kind)
-    scale = np.float32(2.0 ** (8 * dtype.itemsize - 1))
-
-    def decode(data: bytes) -> Floats:
-        samples: Floats = np.frombuffer(data, dtype).astype(np.float32)
-        samples /= scale
-        return samples
-
-    return decode
-
-
-def _floats(kind: str) -> Callable[[bytes], Floats]:
-    def decode(data: bytes) -> Floats:
-        samples: Floats = np.nan_to_num(np.frombuffer(data, kind).astype(np.float32))
-        return samples.clip(-1, 1)
-
-    return decode
-
-
-def _bytes8(data: bytes) -> Floats:
-    samples: Floats = np.frombuffer(data, np.uint8).astype(np.float32)
-    return (samples - np.float32(128)) / np.float32(128)
-
-
-def _integers24(data: bytes) -> Floats:
-    triples = np.frombuffer(data, np.uint8).reshape(-1, 3)
-    words = np.zeros((len(triples), 4), np.uint8)
-    words[:, 1:] = triples
-    return words.view("<i4")[:, 0].astype(np.float32) / np.float32(2.0**31)
-
-
-CODECS: dict[str, tuple[int, Callable[[bytes], Floats]]] = {
-    "linear16": (2, _integers("<i2")),
-    "linear32": (4, _floats("<f4")),
-    "mulaw": (1, lambda data: MULAW[np.frombuffer(data, np.uint8)]),
-    "alaw": (1, lambda data: ALAW[np.frombuffer(data, np.uint8)]),
-}
-RAW_ENCODINGS = tuple(CODECS)
-WAV_CODECS: dict[tuple[int, int], tuple[int, Callable[[bytes], Floats]]] = {
-    (1, 8): (1, _bytes8),
-    (1, 16): CODECS["linear16"],
-    (1, 24): (3, _integers24),
-    (1, 32): (4, _integers("<i4")),
-    (3, 32): CODECS["linear32"],
-    (3, 64): (8, _floats("<f8")),
-    (6, 8): CODECS["alaw"],
-    (7, 8): CODECS["mulaw"],
-}
-"""By WAV's format tag and bits per sample."""
-
-
-def raw_format(encoding: str, rate: int, channels: int) -> SampleFormat:
-    """The format of raw audio (Deepgram: "Encoding")."""
-    width, decode = CODECS[encoding]
-    return SampleFormat(width, decode, rate, channels)
+    def close(self) -> None:
+        """Give back what is held, at any time."""
 
 
 class AudioDecoder:
     """The audio of one stream: bytes in, 16 kHz samples of each recognised channel out.
 
     Args:
-        raw: the format of raw audio, or ``None`` for a container that says it itself.
+        audio: what the request says of it.
         separate: recognise the channels separately; otherwise they are mixed down to one.
 
     Attributes:
@@ -143,71 +86,77 @@ class AudioDecoder:
         ended: whether the container's declared end has been reached; what follows is ignored.
     """
 
-    def __init__(self, raw: SampleFormat | None, *, separate: bool) -> None:
+    def __init__(self, audio: AudioFormat, *, separate: bool) -> None:
+        self.audio = audio
         self.separate = separate
-        self.pending = b""  # part of a header, or of a sample
-        self.remaining: int | None = None  # bytes up to the declared end
+        self.head = bytearray()  # until there is a reader
+        self.skip = 0  # bytes of a tag before the audio
+        self.reader: Reader | None = None
         self.frames = 0
-        self.ended = False
-        self.format: SampleFormat | None = None
         self.channels = 0
         self.resampler: soxr.ResampleStream | None = None
-        if raw:
-            self._begin(raw)
 
     @property
     def duration(self) -> float:
         """Seconds of audio decoded so far."""
-        return self.frames / self.format.rate if self.format else 0.0
+        return self.frames / self.reader.rate if self.reader and self.frames else 0.0
 
-    def feed(self, data: bytes) -> list[Samples]:
-        """Decode the next bytes; an array per channel, none before the format is known.
+    @property
+    def ended(self) -> bool:
+        """Whether the container's declared end has been reached."""
+        return self.reader is not None and self.reader.ended
+
+    def feed(self, data: bytes) -> Iterator[list[Samples]]:
+        """Decode the next bytes; an array per channel, again and again.
 
         Raises:
             Undecodable: this is not audio that can be decoded.
         """
-        if self.format is None:
-            data = self._read_header(self.pending + data)
-        if self.format is None:
-            return []
-        return self._decode(self.pending + self._up_to_the_end(data))
+        if self.reader is None:
+            data = self._find_reader(data)
+        if self.reader:
+            yield from map(self._convert, self._known(self.reader.feed(data)))
 
-    def finish(self) -> list[Samples]:
-        """Return what the resampler still holds; half a sample that never became whole is dropped."""
-        if self.format is None or self.resampler is None:
-            return [np.zeros(0, np.int16)] * self.channels
-        return self._split(self.resampler.resample_chunk(np.zeros((0, self.channels), np.float32), last=True))
+    def finish(self) -> Iterator[list[Samples]]:
+        """Return what is held back; half a sample that never became whole is dropped."""
+        if self.reader:
+            yield from map(self._convert, self._known(self.reader.finish()))
+        if self.resampler:
+            yield self._split(self.resampler.resample_chunk(np.zeros((0, self.channels), np.float32), last=True))
 
-    def _begin(self, sample_format: SampleFormat) -> None:
-        self.format = sample_format
-        self.channels = sample_format.channels if self.separate else 1
-        if sample_format.rate != SAMPLE_RATE:
-            self.resampler = soxr.ResampleStream(sample_format.rate, SAMPLE_RATE, self.channels, dtype="float32")
+    def close(self) -> None:
+        """Give back what decoding holds; also in the middle of a stream."""
+        if self.reader:
+            self.reader.close()
 
-    def _read_header(self, data: bytes) -> bytes:
-        """Begin with the header if it is whole; return what follows it."""
-        header = read_wav_header(data)
-        if header is None:
-            self.pending = data
-            return b""
-        self.pending = b""
-        self.remaining = header.length
-        self._begin(header.format)
-        return data[header.size :]
+    def _find_reader(self, data: bytes) -> bytes:
+        """Choose the reader if its choice is clear by now; return what it is to be fed first."""
+        skipped = min(self.skip, len(data))
+        self.skip -= skipped
+        self.head += data[skipped:]
+        while self.audio.encoding is None and (tag := id3_size(self.head)):
+            self.skip = max(tag - len(self.head), 0)
+            del self.head[:tag]
+        self.reader, first = choose_reader(self.audio, bytes(self.head))
+        if self.reader:
+            self.head.clear()
+        return first
 
-    def _up_to_the_end(self, data: bytes) -> bytes:
-        if self.remaining is None:
-            return data
-        data = data[: self.remaining]
-        self.remaining -= len(data)
-        self.ended = self.remaining == 0
-        return data
+    def _known(self, pieces: Iterator[Floats]) -> Iterator[Floats]:
+        """The pieces, with the format known before the first of them, even if there is none yet."""
+        self._open()
+        for piece in pieces:
+            self._open()
+            yield piece
 
-    def _decode(self, data: bytes) -> list[Samples]:
-        assert self.format
-        whole = len(data) - len(data) % self.format.frame
-        self.pending = data[whole:]
-        samples = self.format.decode(data[:whole]).reshape(-1, self.format.channels)
+    def _open(self) -> None:
+        if self.channels or not self.reader or not self.reader.channels:
+            return
+        self.channels = self.reader.channels if self.separate else 1
+        if self.reader.rate != SAMPLE_RATE:
+            self.resampler = soxr.ResampleStream(self.reader.rate, SAMPLE_RATE, self.channels, dtype="float32")
+
+    def _convert(self, samples: Floats) -> list[Samples]:
         self.frames += len(samples)
         if not self.separate:
             samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
@@ -218,52 +167,31 @@ class AudioDecoder:
         return [np.ascontiguousarray(integers[:, channel]) for channel in range(self.channels)]
 
 
-@attrs.frozen
-class WavHeader:
-    """What the header of a WAV file says.
+def choose_reader(audio: AudioFormat, head: bytes) -> tuple[Reader | None, bytes]:
+    """Choose the reader for audio that begins with ``head``; ``None`` while there is too little of it.
 
-    Attributes:
-        format: of the samples.
-        length: bytes of samples that follow, or ``None`` when the writer did not know.
-        size: bytes of the header itself.
-    """
-
-    format: SampleFormat
-    length: int | None
-    size: int
-
-
-def read_wav_header(data: bytes) -> WavHeader | None:
-    """Read the header a WAV stream begins with; ``None`` while it is not whole.
+    Returns:
+        The reader, and the bytes to feed it first.
 
     Raises:
-        Undecodable: this is no WAV stream, or one with samples of an unknown kind.
+        Undecodable: this begins like nothing that is decoded here.
     """
-    if not (b"RIFF".startswith(data[:4]) and b"WAVE".startswith(data[8:12])):
-        raise Undecodable("the audio is in no container that is decoded here, and no `encoding` says how to read it")
-    sample_format, offset = None, 12
-    while len(data) >= offset + 8:
-        name, length = struct.unpack_from("<4sI", data, offset)
-        offset += 8
-        if name == b"data":
-            if sample_format is None:
-                raise Undecodable("a WAV header without a format")
-            return WavHeader(sample_format, None if length in UNKNOWN_LENGTHS else length, offset)
-        if length > MAX_HEADER or offset > MAX_HEADER:
-            raise Undecodable("a WAV header that never ends")
-        if name == b"fmt " and len(data) >= offset + length:
-            sample_format = _wav_format(data[offset : offset + length])
-        offset += length + length % 2
-    return None
+    if audio.encoding in RAW_ENCODINGS:
+        return RawReader(raw_format(audio.encoding, audio.rate, audio.channels)), head
+    if audio.encoding == "opus" and not head.startswith(b"OggS"):
+        return PacketReader("opus", audio.channels), head
+    if audio.encoding in AMR_MAGIC:
+        magic = AMR_MAGIC[audio.encoding]
+        return CompressedReader("amr"), head if head.startswith(b"#!AMR") else magic + head
+    if audio.encoding:
+        return CompressedReader(FORMATS.get(audio.encoding, "ogg")), head
+    return _choose_container(head)
 
 
-def _wav_format(chunk: bytes) -> SampleFormat:
-    if len(chunk) < 16:
-        raise Undecodable("a WAV header with a broken format")
-    tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
-    if tag == EXTENSIBLE and len(chunk) >= 26:
-        tag = struct.unpack_from("<H", chunk, 24)[0]
-    if (tag, bits) not in WAV_CODECS or not 1 <= channels <= MAX_CHANNELS or not MIN_RATE <= rate <= MAX_RATE:
-        raise Undecodable(f"a WAV file of format {tag} with {channels} channels of {bits} bits at {rate} Hz")
-    width, decode = WAV_CODECS[tag, bits]
-    return SampleFormat(width, decode, rate, channels)
+def _choose_container(head: bytes) -> tuple[Reader | None, bytes]:
+    if len(head) < ENOUGH:
+        return None, b""
+    if not head.startswith(b"RIFF"):
+        return CompressedReader(sniff(head)), head
+    header = read_wav_header(head)
+    return (RawReader(header.format, header.length), head[header.size :]) if header else (None, b"")

@@ -7,15 +7,16 @@ last one :class:`Close`. Everything is decided here; the threads around it only 
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import attrs
 
-from streamclient.server.audio import AudioDecoder, Undecodable, raw_format
+from streamclient.server.audio import AudioDecoder
 from streamclient.server.channel import Channel
 from streamclient.server.engines.base import SAMPLE_RATE, Engine, Samples
+from streamclient.server.pcm import Undecodable
 from streamclient.server.query import ListenRequest
 from streamclient.server.results import Message, Messages
 
@@ -82,7 +83,7 @@ class ListenProtocol:
         self.request_id = request_id
         self.timeouts = timeouts or Timeouts()
         self.created = datetime.now(timezone.utc)
-        self.decoder = AudioDecoder(_raw(request), separate=request.multichannel)
+        self.decoder = AudioDecoder(request.audio, separate=request.multichannel)
         self.sha256 = hashlib.sha256()
         self.channels: list[Channel] = []
         self.messages = self._messages(1)
@@ -103,12 +104,9 @@ class ListenProtocol:
             return
         self.sha256.update(data)
         try:
-            decoded = self.decoder.feed(data)
+            yield from self._recognise(self.decoder.feed(data))
         except Undecodable as error:
-            log.warning("%s: cannot decode: %s", self.request_id, error)
-            yield self._close(1008, UNDECODABLE)
-            return
-        yield from self._recognise(decoded)
+            yield from self._give_up(error)
         if self.decoder.ended and self.container_ended is None:
             self.container_ended = now
 
@@ -147,7 +145,8 @@ class ListenProtocol:
         return min(deadlines)
 
     def abandon(self) -> None:
-        """Give back what recognition holds; to be called at the end, however it came."""
+        """Give back what decoding and recognition hold; to be called at the end, however it came."""
+        self.decoder.close()
         for channel in self.channels:
             channel.close()
 
@@ -198,16 +197,20 @@ class ListenProtocol:
 
     # Recognition, and the end.
 
-    def _recognise(self, decoded: list[Samples]) -> Iterator[Output]:
-        self._open_channels()
+    def _recognise(self, pieces: Iterable[list[Samples]]) -> Iterator[Output]:
+        for piece in pieces:
+            self._open_channels()
+            yield from self._slices(piece)
+
+    def _slices(self, decoded: list[Samples]) -> Iterator[Output]:
         for begin in range(0, max(map(len, decoded), default=0), SLICE):
             for index, (channel, samples) in enumerate(zip(self.channels, decoded, strict=True)):
                 for event in channel.feed(samples[begin : begin + SLICE]):
                     yield self._say(self.messages.event(event, index))
 
     def _open_channels(self) -> None:
-        """Once the format is known."""
-        if self.channels or not self.decoder.channels:
+        """Once the format is known, that is when the first audio is there."""
+        if self.channels:
             return
         self.messages = self._messages(self.decoder.channels)
         for _ in range(self.decoder.channels):
@@ -215,12 +218,20 @@ class ListenProtocol:
 
     def _end(self) -> Iterator[Output]:
         """Recognise what is left, sum up, close."""
-        yield from self._recognise(self.decoder.finish())
+        try:
+            yield from self._recognise(self.decoder.finish())
+        except Undecodable as error:
+            yield from self._give_up(error)
+            return
         for index, channel in enumerate(self.channels):
             for event in channel.finish(self.duration):
                 yield self._say(self.messages.event(event, index))
         yield self._say(self._metadata())
         yield self._close(1000)
+
+    def _give_up(self, error: Undecodable) -> Iterator[Output]:
+        log.warning("%s: cannot decode: %s", self.request_id, error)
+        yield self._close(1008, UNDECODABLE)
 
     def _metadata(self) -> Message:
         created = self.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -257,10 +268,3 @@ def _parse(text: str) -> Message:
 
 def _are_strings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _raw(request: ListenRequest) -> Any:
-    if request.encoding is None:
-        return None
-    assert request.sample_rate
-    return raw_format(request.encoding, request.sample_rate, request.channels)

@@ -6,19 +6,21 @@ are ignored, as the service does.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
-from streamclient.server.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, RAW_ENCODINGS
+from streamclient.server.audio import ENCODINGS, AudioFormat
 from streamclient.server.channel import ChannelSettings
+from streamclient.server.pcm import MAX_CHANNELS, MAX_RATE, MIN_RATE
 
 __all__ = ["ListenRequest", "Refusal", "invalid", "parse_request"]
 
 T = TypeVar("T")
 
-OTHER_ENCODINGS = ("flac", "amr-nb", "amr-wb", "opus", "ogg-opus", "speex", "g729")
+OTHER_ENCODINGS = ("speex", "g729")
+"""Those the service decodes and this server does not."""
 MODEL = re.compile(
     r"(nova-3|nova-2|nova|enhanced|base)(-[a-z]+)?|general|meeting|phonecall|finance|conversationalai|voicemail|video"
     r"|medical|custom|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -54,9 +56,7 @@ class ListenRequest:
     Attributes:
         model: what was asked for; this server recognises with what it has.
         language: BCP-47 tag.
-        encoding: of raw audio, or ``None`` for audio in a container.
-        sample_rate: of raw audio, in Hz.
-        channels: interleaved in raw audio.
+        audio: its encoding, rate and channels, as far as they are not in the audio itself.
         multichannel: whether channels are recognised separately.
         punctuate: whether words carry ``punctuated_word``.
         channel: what concerns each channel.
@@ -65,9 +65,7 @@ class ListenRequest:
 
     model: str = "base"
     language: str = "en"
-    encoding: str | None = None
-    sample_rate: int | None = None
-    channels: int = 1
+    audio: AudioFormat = AudioFormat()
     multichannel: bool = False
     punctuate: bool = False
     channel: ChannelSettings = ChannelSettings()
@@ -91,7 +89,7 @@ def parse_request(target: str) -> ListenRequest:
     return ListenRequest(
         model=model,
         language=query.read("language", language, "en"),
-        **_audio(query),
+        audio=_audio(query),
         multichannel=switches["multichannel"],
         punctuate=any(switches[name] for name in ("punctuate", "smart_format", "detect_entities")),
         channel=ChannelSettings(
@@ -174,22 +172,22 @@ def _model(query: Query) -> str:
     return query.read("model", parse, "base")
 
 
-def _audio(query: Query) -> dict[str, Any]:
+def _audio(query: Query) -> AudioFormat:
     def known(text: str) -> str:
-        if text not in RAW_ENCODINGS + OTHER_ENCODINGS:
-            raise ValueError(f"one of {', '.join(RAW_ENCODINGS + OTHER_ENCODINGS)}")
-        if text not in RAW_ENCODINGS:
-            raise invalid(
-                f"This server does not decode `encoding={text}`; it decodes {', '.join(RAW_ENCODINGS)} and WAV."
-            )
+        if text in OTHER_ENCODINGS:
+            raise invalid(f"This server does not decode `encoding={text}`; it decodes {', '.join(ENCODINGS)}.")
+        if text not in ENCODINGS:
+            raise ValueError(f"one of {', '.join(ENCODINGS + OTHER_ENCODINGS)}")
         return text
 
-    encoding = query.read("encoding", known, "") or None
-    sample_rate = query.read("sample_rate", integer(MIN_RATE, MAX_RATE, "Hz"), 0) or None
+    encoding = query.read("encoding", known, None)
+    rate = query.read("sample_rate", integer(MIN_RATE, MAX_RATE, "Hz"), None)
     channels = query.read("channels", integer(1, MAX_CHANNELS, "channels"), 1)
-    if encoding and not sample_rate:
-        raise invalid(f"`encoding={encoding}` is raw audio and needs `sample_rate`.")
-    return {"encoding": encoding, "sample_rate": sample_rate, "channels": channels}
+    if encoding is None:
+        return AudioFormat()
+    if rate is None:
+        raise invalid(f"`encoding={encoding}` needs `sample_rate`.")
+    return AudioFormat(encoding, rate, channels)
 
 
 def _utterance_end(query: Query, *, interim_results: bool) -> float | None:

@@ -10,7 +10,7 @@ from streamclient.errors import AudioRejected
 from streamclient.sources.errors import MissingExtra
 from streamclient.sources.files import AudioSource, RawFormat
 
-__all__ = ["decoded"]
+__all__ = ["decoded", "lenient"]
 
 
 def decoded(source: AudioSource) -> AudioSource:
@@ -53,12 +53,12 @@ def _open(av: Any, source: AudioSource, stack: ExitStack) -> Any:
     """A file is opened again, because some containers have their index at the end."""
     file = stack.enter_context(source.path.open("rb")) if source.path else _ChunkReader(source.chunks)
     try:
-        return stack.enter_context(av.open(file, **_lenient(av)))
+        return stack.enter_context(av.open(file, **lenient(av)))
     except (av.error.FFmpegError, ValueError) as error:
         raise _undecodable(source.name, error) from error
 
 
-def _lenient(av: Any) -> dict[str, str]:
+def lenient(av: Any) -> dict[str, str]:
     """Titles in an old encoding must not cost the audio; from 19 on PyAV has no such option, and needs none."""
     return {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 

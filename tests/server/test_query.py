@@ -2,13 +2,14 @@
 
 import pytest
 
+from streamclient.server.audio import AudioFormat
 from streamclient.server.query import Refusal, parse_request
 
 
 def test_defaults_are_the_services() -> None:
     """Without options: containerised audio, finals only, 10 ms of endpointing."""
     request = parse_request("/v1/listen")
-    assert (request.encoding, request.channels, request.multichannel, request.language) == (None, 1, False, "en")
+    assert (request.audio.encoding, request.multichannel, request.language) == (None, False, "en")
     assert (request.channel.interim_results, request.channel.endpointing, request.channel.utterance_end) == (
         False,
         0.01,
@@ -23,7 +24,7 @@ def test_everything_asked_for_is_read() -> None:
         "&endpointing=300&utterance_end_ms=1000&vad_events=true&smart_format=true&keyterm=a&keyterm=b+c"
         "&extra=k:v%20w&extra=k:x&unknown=1"
     )
-    assert (request.encoding, request.sample_rate, request.channels, request.multichannel) == ("mulaw", 8000, 2, True)
+    assert (request.audio, request.multichannel) == (AudioFormat("mulaw", 8000, 2), True)
     assert (request.channel.endpointing, request.channel.utterance_end, request.channel.vad_events) == (0.3, 1.0, True)
     assert request.punctuate
     assert request.extra == {"k": "x"}
@@ -42,7 +43,8 @@ def test_endpointing_has_three_forms(value: str, seconds: float | None) -> None:
         ("interim_results=1", "interim_results"),
         ("encoding=linear16", "sample_rate"),
         ("encoding=linear17&sample_rate=16000", "encoding"),
-        ("encoding=opus&sample_rate=48000", "opus"),
+        ("encoding=opus", "sample_rate"),
+        ("encoding=speex&sample_rate=16000", "speex"),
         ("encoding=linear16&sample_rate=fast", "sample_rate"),
         ("encoding=linear16&sample_rate=0", "sample_rate"),
         ("channels=21", "channels"),
