@@ -82,7 +82,7 @@ def _frames(samples: npt.NDArray[np.int16], rate: int, codec: Any) -> list[Any]:
     whole: Any = av.AudioFrame.from_ndarray(np.atleast_2d(samples).T.reshape(1, -1), "s16", _layout(samples))
     whole.sample_rate = rate
     resampler = av.AudioResampler(codec.format.name, codec.layout.name, codec.sample_rate)
-    fifo = av.AudioFifo()
+    fifo: Any = av.AudioFifo()
     for frame in [*resampler.resample(whole), *resampler.resample(None)]:
         frame.pts = None
         fifo.write(frame)
