@@ -173,6 +173,9 @@ if TYPE_CHECKING:
     from streamclient.policies import (
         TransportOptions as TransportOptions,
     )
+    from streamclient.settings import (
+        plugin_settings as plugin_settings,
+    )
     from streamclient.shortcuts import (
         AudioInput as AudioInput,
     )
@@ -244,6 +247,7 @@ _HOMES = {
     "ReconnectPolicy": "policies",
     "Timeouts": "policies",
     "TransportOptions": "policies",
+    "plugin_settings": "settings",
 }
 
 __all__ = ["__version__", *_HOMES]

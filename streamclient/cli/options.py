@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streamclient.cli.config import check_names, load_settings
+from streamclient.settings import check_names, load_settings
 
 __all__ = ["GroupedCommand", "GroupedOption", "config_option", "grouped"]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from streamclient.cli.config import Settings
 from streamclient.cli.exits import UNEXPECTED, Verbosity
 from streamclient.cli.logs import log_to
 from streamclient.cli.options import GroupedCommand, config_option, grouped
@@ -20,6 +19,7 @@ from streamclient.cli.screen import LiveScreen, Screen, open_screen
 from streamclient.cli.signals import Interrupt
 from streamclient.options import RAW_ENCODINGS
 from streamclient.policies import Timeouts
+from streamclient.settings import Settings
 from streamclient.sources.files import STDIN
 
 if TYPE_CHECKING:

@@ -28,9 +28,8 @@ from typing import Any
 from attrs import field, frozen
 
 from streamclient.errors import OptionsError
-from streamclient.sources import MissingExtra
 
-__all__ = ["FILE_NAME", "Settings", "check_names", "load_settings"]
+__all__ = ["FILE_NAME", "Settings", "check_names", "load_settings", "plugin_settings"]
 
 FILE_NAME = "streamclient.toml"
 TABLES = ("transcribe", "serve", "options", "plugins")
@@ -73,6 +72,22 @@ def load_settings(named: Path | None = None) -> Settings:
     return _over(_read(upper, literal_secrets=False), settings) if upper else settings
 
 
+def plugin_settings(name: str) -> Mapping[str, Any]:
+    """What ``[plugins.NAME]`` of ``streamclient.toml`` says, for commands and programs that belong to a plugin.
+
+    Args:
+        name: of the plugin.
+
+    Returns:
+        Its options as the files have them, secrets included; empty where no file has that table.
+
+    Raises:
+        OptionsError: a file cannot be read or is not TOML, or something in it has no meaning.
+    """
+    table: Mapping[str, Any] = load_settings().table("plugins").get(name, {})
+    return table
+
+
 def check_names(found: Collection[str], known: Collection[str], place: str) -> None:
     """Refuse names that mean nothing.
 
@@ -90,6 +105,8 @@ def _user_file() -> Path | None:
     try:
         from platformdirs import user_config_dir
     except ImportError as error:
+        from streamclient.sources import MissingExtra  # sources are slow to import
+
         raise MissingExtra("The command line", "cli") from error
     return Path(user_config_dir("streamclient", appauthor=False)) / "config.toml"
 

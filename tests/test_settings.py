@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streamclient.cli.config import check_names, load_settings
 from streamclient.errors import OptionsError
+from streamclient.settings import check_names, load_settings, plugin_settings
 
 
 @pytest.fixture
@@ -55,6 +55,14 @@ def test_secrets_come_from_the_environment_and_from_files(user: Path, monkeypatc
     assert settings.table("plugins") == {"webhook": {"secret": "t1", "url": "http://x"}}
     assert "k1" not in repr(settings)
     assert "t1" not in repr(settings)
+
+
+def test_a_plugins_table_is_read_for_its_own_commands(user: Path) -> None:
+    """As the plugin gets it, and empty where there is none."""
+    Path("streamclient.toml").write_text('[plugins.webhook]\nurl = "http://x"\n')
+
+    assert plugin_settings("webhook") == {"url": "http://x"}
+    assert plugin_settings("log") == {}
 
 
 def test_key_itself_is_for_the_user_alone(user: Path) -> None:
