@@ -107,6 +107,9 @@ if TYPE_CHECKING:
     from streamclient.hookspecs import (
         hookimpl as hookimpl,
     )
+    from streamclient.hookspecs import (
+        source_stem as source_stem,
+    )
     from streamclient.lifecycle import (
         close_all as close_all,
     )
@@ -225,6 +228,7 @@ _HOMES = {
     "Utterance": "events",
     "StreamView": "hookspecs",
     "hookimpl": "hookspecs",
+    "source_stem": "hookspecs",
     "close_all": "lifecycle",
     "Alternative": "messages",
     "ConfigureFailure": "messages",

@@ -5,17 +5,20 @@ is logged, counted and shown to the other plugins; it never reaches the stream.
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 import pluggy
 
 if TYPE_CHECKING:
+    import click
+
     from streamclient.errors import StreamClientError
     from streamclient.events import StreamStats, Transcript, Utterance
     from streamclient.messages import Message, Results, TurnInfo
     from streamclient.options import FluxOptions, ListenOptions
 
-__all__ = ["PROJECT", "StreamHooks", "StreamView", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "ExtensionHooks", "StreamHooks", "StreamView", "hookimpl", "hookspec", "source_stem"]
 
 PROJECT = "streamclient"
 
@@ -33,6 +36,13 @@ class _HookMarker(Protocol):
 hookspec = cast("_HookMarker", pluggy.HookspecMarker(PROJECT))
 hookimpl = cast("_HookMarker", pluggy.HookimplMarker(PROJECT))
 """Marks a function or method as the implementation of the hook of its name."""
+
+source_stem: ContextVar[str | None] = ContextVar("streamclient.source_stem", default=None)
+"""What files made from a stream's audio are called, without a suffix: ``talk`` for ``talk.wav``.
+
+Hooks see the value that stood when their stream was opened. The command line and `transcribe` set it; in a program of
+your own, ``source_stem.set("call-17")`` before the client is opened does. ``None`` where nobody has said it.
+"""
 
 
 class StreamView(Protocol):
@@ -107,3 +117,32 @@ class StreamHooks:
     @hookspec
     def on_close(self, stream: StreamView, transcript: "Transcript") -> None:
         """The last event, exactly once, also after a failure."""
+
+
+class ExtensionHooks:
+    """What an installed package can add to streamclient itself; a module in the group ``streamclient.extensions``.
+
+    Each is called when it is first needed, in whichever thread needs it. What raises is reported and skipped.
+    """
+
+    @hookspec
+    def register_commands(self, cli: "click.Group") -> None:
+        """Add commands to the command line: ``@cli.command()`` above a function, or ``cli.add_command(command)``.
+
+        The return value of a command is its exit code; a ``StreamClientError`` becomes a message and an exit code.
+        """
+
+    @hookspec
+    def register_sources(self, register: Callable[[str, Callable[[str], Any]], None]) -> None:
+        """Add kinds of audio: ``register("s3", open_s3)`` for all addresses that begin with ``s3:``.
+
+        The opener takes the whole address and returns what ``transcribe()`` takes: bytes, a binary file or something
+        that yields bytes; or an ``AudioSource`` (of ``streamclient.sources``), which says more of it.
+        """
+
+    @hookspec
+    def register_engines(self, register: Callable[[str, Callable[[], Any]], None]) -> None:
+        """Add recognisers to the local server: ``register("mine", MyEngine)`` for ``streamclient serve --engine mine``.
+
+        The factory is called without arguments and returns an ``Engine`` (of ``streamclient.server.engines``).
+        """

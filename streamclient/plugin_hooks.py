@@ -1,17 +1,10 @@
-"""From an event to the hooks of one plugin. The only module that drives pluggy.
+"""From an event to the hooks of one plugin."""
 
-Each plugin of a stream has a pluggy manager of its own, so that no plugin can stop, reorder or wrap the calls of
-another one.
-"""
+from collections.abc import Callable
+from typing import Any, get_args
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_type_hints
-
-import pluggy
 from attrs import frozen
 
-from streamclient.errors import PluginError
 from streamclient.events import (
     Audio,
     Closed,
@@ -23,11 +16,11 @@ from streamclient.events import (
     Reconnected,
     Utterance,
 )
-from streamclient.hookspecs import PROJECT, StreamHooks, StreamView
+from streamclient.hookspecs import StreamHooks, StreamView
 from streamclient.messages import Message, Results, TurnInfo
-from streamclient.plugin_options import nearest
+from streamclient.plugin_manager import callers_of
 
-__all__ = ["HOOKS", "ROUTES", "LoadedPlugin", "Report", "Route", "hooks_of"]
+__all__ = ["HOOKS", "ROUTES", "LoadedPlugin", "Report", "Route"]
 
 Report = Callable[[str, BaseException], None]
 """Takes the name of a hook and what it raised."""
@@ -102,9 +95,8 @@ class LoadedPlugin:
     def __init__(self, name: str, plugin: object) -> None:
         self.name = name
         self.plugin = plugin
-        manager = _manager_of(name, plugin)
-        callers = {hook: getattr(manager.hook, hook) for hook in HOOKS}
-        self.hooks = frozenset(hook for hook, caller in callers.items() if caller.get_hookimpls())
+        callers = callers_of(name, plugin, StreamHooks)
+        self.hooks = frozenset(callers)
         self._routes: dict[type, list[tuple[Route, Callable[..., object]]]] = {}
         for route in ROUTES:
             if route.hook in self.hooks:
@@ -137,67 +129,3 @@ class LoadedPlugin:
                     call(stream=stream, **route.arguments(event))
                 except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the lane
                     report(route.hook, error)
-
-
-def _manager_of(name: str, plugin: object) -> pluggy.PluginManager:
-    """A manager for one plugin, whose hooks are all known, rightly spelt and plain functions."""
-    manager = pluggy.PluginManager(PROJECT)
-    try:
-        # The hookspecs come afterwards: pluggy refuses a wrong plugin too, but does not say what would be right.
-        manager.register(plugin, name)
-        _check_hooks(name, plugin, {hook: caller.get_hookimpls() for hook, caller in vars(manager.hook).items()})
-        manager.add_hookspecs(StreamHooks)
-        manager.check_pending()
-    except PluginError:
-        raise
-    except Exception as error:
-        raise PluginError(f"Plugin {name!r} is not valid: {error}") from error
-    return manager
-
-
-def _check_hooks(name: str, plugin: object, found: Mapping[str, list[pluggy.HookImpl]]) -> None:
-    for hook, implementations in found.items():
-        for implementation in implementations:
-            _check_hook(name, hook, implementation)
-    for hook in HOOKS:
-        if hook not in found and inspect.isroutine(inspect.getattr_static(plugin, hook, None)):
-            raise PluginError(f"Plugin {name!r}: {hook} is not marked as a hook", hint="Put @hookimpl above it.")
-    if not found:
-        raise PluginError(
-            f"{plugin!r} is not a plugin: it implements no hook",
-            hint=f"Mark at least one of its functions with @hookimpl: {', '.join(HOOKS)}.",
-        )
-
-
-def _check_hook(name: str, hook: str, implementation: pluggy.HookImpl) -> None:
-    function = implementation.function
-    if hook not in HOOKS:
-        if implementation.optionalhook:
-            return
-        raise PluginError(
-            f"Plugin {name!r}: there is no hook {hook!r}{nearest(hook, HOOKS)}",
-            hint=f"The hooks are {', '.join(HOOKS)}.",
-        )
-    allowed = tuple(inspect.signature(getattr(StreamHooks, hook)).parameters)[1:]
-    for argument in implementation.argnames:
-        if argument not in allowed:
-            raise PluginError(
-                f"Plugin {name!r}: {hook} has no argument {argument!r}{nearest(argument, allowed)}",
-                hint=f"It can take any of {', '.join(allowed)}.",
-            )
-    wraps = implementation.wrapper or implementation.hookwrapper
-    if inspect.iscoroutinefunction(function) or (inspect.isgeneratorfunction(function) and not wraps):
-        raise PluginError(
-            f"Plugin {name!r}: {hook} would never run, because it is async or has a yield",
-            hint="A hook is a plain function; it runs in a thread of its own and may block.",
-        )
-
-
-def hooks_of(target: object) -> tuple[str, ...]:
-    """The hooks that a module or a class implements, found without making or calling anything."""
-    if inspect.isroutine(target):
-        target = get_type_hints(target).get("return")
-    manager = pluggy.PluginManager(PROJECT)
-    marked = {name: manager.parse_hookimpl_opts(target, name) for name in dir(target)}
-    implemented = {options.get("specname") or name for name, options in marked.items() if options}
-    return tuple(hook for hook in HOOKS if hook in implemented)

@@ -12,16 +12,15 @@ from importlib.util import module_from_spec, spec_from_file_location
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from streamclient.errors import PluginError
-from streamclient.plugin_hooks import LoadedPlugin, hooks_of
+from streamclient.hookspecs import StreamHooks
+from streamclient.installed import Installed, find_installed
+from streamclient.plugin_hooks import LoadedPlugin
+from streamclient.plugin_manager import hooks_of
 from streamclient.plugin_options import PluginOption, nearest, options_of, parse_options, read_options
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 __all__ = [
     "GROUP",
@@ -210,10 +209,10 @@ def _where(error: BaseException, path: Path) -> str:
 
 def _plugin_in(path: Path, module: ModuleType) -> object:
     """The module, where it has hooks; else its one class with hooks."""
-    if hooks_of(module):
+    if hooks_of(module, StreamHooks):
         return module
     own = [value for value in vars(module).values() if isinstance(value, type)]
-    classes = [value for value in own if value.__module__ == module.__name__ and hooks_of(value)]
+    classes = [value for value in own if value.__module__ == module.__name__ and hooks_of(value, StreamHooks)]
     if len(classes) > 1:
         names = ", ".join(one.__name__ for one in classes)
         raise PluginError(f"Plugin file {path} has several classes with hooks ({names})", hint="Keep one per file.")
@@ -221,35 +220,8 @@ def _plugin_in(path: Path, module: ModuleType) -> object:
 
 
 @frozen(slots=False, eq=False)
-class FoundPlugin:
-    """An installed plugin. It is imported when something beyond its entry point is asked for.
-
-    Args:
-        name: what switches it on.
-        distribution: name of the installed package it came with.
-        version: of that package.
-        origin: where it is, as ``module:attribute``.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    origin: str
-    entry_point: "EntryPoint" = field(repr=False)
-
-    def load(self) -> object:
-        """Import its class, function or module.
-
-        Raises:
-            PluginError: the import failed.
-        """
-        try:
-            return self.entry_point.load()
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"Plugin {self.name!r} cannot be imported: {type(error).__name__}: {error}",
-                hint=f"It is {self.origin} of {self.distribution} {self.version}.",
-            ) from error
+class FoundPlugin(Installed):
+    """An installed plugin."""
 
     @cached_property
     def error(self) -> str | None:
@@ -272,7 +244,7 @@ class FoundPlugin:
     @cached_property
     def hooks(self) -> tuple[str, ...]:
         """The hooks it implements, as far as its class or module tells; empty where it cannot be imported."""
-        return () if self.error else hooks_of(self.load())
+        return () if self.error else hooks_of(self.load(), StreamHooks)
 
     @cached_property
     def description(self) -> str:
@@ -283,19 +255,7 @@ class FoundPlugin:
 
 def find_plugins() -> tuple[FoundPlugin, ...]:
     """All installed plugins, by name. None is imported by this."""
-    from importlib.metadata import entry_points  # slow to import, and most streams name no plugin
-
-    found = (
-        FoundPlugin(
-            name=entry_point.name,
-            distribution=entry_point.dist.name if entry_point.dist else "?",
-            version=entry_point.dist.version if entry_point.dist else "?",
-            origin=entry_point.value,
-            entry_point=entry_point,
-        )
-        for entry_point in entry_points(group=GROUP)
-    )
-    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution, plugin.origin)))
+    return find_installed(GROUP, FoundPlugin)
 
 
 @lru_cache(maxsize=1)

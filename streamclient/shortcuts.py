@@ -1,11 +1,14 @@
 """The one-liners: a whole stream in one call, or in one loop."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from streamclient.client import FAREWELL, StreamClient
 from streamclient.events import Event, StreamState, Transcript
+from streamclient.hookspecs import source_stem
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.worker import Deadline, Worker
 
@@ -21,11 +24,26 @@ def _chunks(source: AudioInput) -> Iterator[bytes]:
     return audio_chunks(source)
 
 
+@contextmanager
+def _named(source: AudioInput) -> Iterator[None]:
+    """Let the hooks of a stream that is opened meanwhile know what its audio is called."""
+    name = source if isinstance(source, str | PathLike) else getattr(source, "name", None)
+    if not isinstance(name, str | PathLike):
+        yield
+        return
+    token = source_stem.set(Path(name).stem)
+    try:
+        yield
+    finally:
+        source_stem.reset(token)
+
+
 def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None = None, **client: Any) -> Transcript:
     """Transcribe audio from its start to its end.
 
     Args:
-        source: the path of a file, the bytes of one, a binary file, or anything that yields bytes.
+        source: the path of a file, an address that an extension knows, the bytes of a file, a binary file, or
+            anything that yields bytes.
         options: what to ask of the service; for raw audio they must say its encoding and sample rate.
         **client: further arguments of `StreamClient`.
 
@@ -36,7 +54,7 @@ def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None =
         StreamClientError: the stream failed; the error says how.
     """
     chunks = _chunks(source)
-    with StreamClient(options or ListenOptions(), **client) as opened:
+    with _named(source), StreamClient(options or ListenOptions(), **client) as opened:
         for chunk in chunks:
             opened.send(chunk)
         return opened.close()
@@ -48,7 +66,8 @@ def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = Non
     The source is read in a thread of its own, no faster than the events are taken. Leaving the loop early hangs up.
 
     Args:
-        source: the path of a file, the bytes of one, a binary file, or anything that yields bytes.
+        source: the path of a file, an address that an extension knows, the bytes of a file, a binary file, or
+            anything that yields bytes.
         options: what to ask of the service; for raw audio they must say its encoding and sample rate.
         **client: further arguments of `StreamClient`.
 
@@ -62,7 +81,8 @@ def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = Non
     opened = StreamClient(options or ListenOptions(), **client)
     feeder = _Feeder(opened, source)
     try:
-        opened.open()
+        with _named(source):
+            opened.open()
         feeder.start()
         yield from opened.events()
         feeder.finish()

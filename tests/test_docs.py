@@ -18,7 +18,8 @@ import pytest
 import streamclient
 from streamclient import FluxOptions, ListenOptions
 from streamclient.cli import COMMANDS, main
-from streamclient.hookspecs import StreamHooks
+from streamclient.hookspecs import ExtensionHooks, StreamHooks
+from streamclient.plugin_manager import hook_names
 from streamclient.plugins import find_plugins
 from streamclient.server import LocalServer
 from streamclient.server.engines.scripted import ScriptedEngine
@@ -160,9 +161,13 @@ def test_public_names_are_in_the_reference(documented: set[str]) -> None:
 @pytest.mark.timeout(120)
 def test_hooks_are_in_the_reference(documented: set[str]) -> None:
     """Every hook has an entry."""
-    hooks = {name for name in vars(StreamHooks) if name.startswith("on_")}
+    hooks = {
+        f"streamclient.hookspecs.{specs.__name__}.{hook}"
+        for specs in (StreamHooks, ExtensionHooks)
+        for hook in hook_names(specs)
+    }
 
-    assert {f"streamclient.hookspecs.StreamHooks.{hook}" for hook in hooks} - documented == set()
+    assert hooks - documented == set()
 
 
 @pytest.mark.slow
@@ -202,11 +207,36 @@ def test_commands_are_in_the_reference(name: str, manual: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+def test_example_extension_installs_and_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extension of the manual, installed with pip: command, audio and recogniser work by their names."""
+    install(DOCS / "examples" / "streamclient-beeps", workplace)
+    monkeypatch.setenv("PYTHONPATH", "installed")
+    program = """
+from streamclient import transcribe
+from streamclient.server import LocalServer
+
+with LocalServer("beeps") as server:
+    for audio in ("beeps:3", "beeps.wav"):
+        print(transcribe(audio, url=server.url).text)
+"""
+    subprocess.run(["streamclient", "beeps", "3", "beeps.wav"], check=True)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True)
+
+    assert done.stdout == "beep beep beep\n" * 2
+
+
+def install(package: Path, workplace: Path) -> None:
+    """Install a package of the manual with pip, into the folder ``installed``."""
+    shutil.copytree(package, workplace / package.name)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", "installed", f"./{package.name}"], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_example_plugin_installs_and_runs(workplace: Path) -> None:
     """The plugin of the manual, installed with pip, works by its name and with its options."""
-    shutil.copytree(DOCS / "examples" / "streamclient-shout", workplace / "shout")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*install, "--no-index", "--target", "installed", "./shout"], check=True)
+    install(DOCS / "examples" / "streamclient-shout", workplace)
     program = """
 from streamclient import ListenOptions, StreamClient
 from streamclient.server import LocalServer

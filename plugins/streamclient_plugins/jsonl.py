@@ -18,7 +18,7 @@ __all__ = ["JsonLines"]
 class JsonLines(EventReporter, LineWriter):
     """Write each event as a line of JSON, as it comes."""
 
-    path: str = path_field("{stream_id}.jsonl")
+    path: str = path_field("{stem}.jsonl")
     interims: bool = field(default=True, metadata={"help": "Write interim results too."})
 
     @hookimpl

@@ -12,7 +12,7 @@ __all__ = ["Text"]
 class Text(LineWriter):
     """Write each utterance as a line of text, as it comes."""
 
-    path: str = path_field("{stream_id}.txt")
+    path: str = path_field("{stem}.txt")
     timestamps: bool = field(default=False, metadata={"help": "Begin each line with its time in the audio."})
     labels: bool = field(
         default=True, metadata={"help": "Name the channel and the speaker, where the stream tells them apart."}

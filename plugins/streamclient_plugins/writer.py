@@ -1,61 +1,129 @@
-"""What the plugins that write lines share: where to, and how a line gets there whole."""
+"""What the plugins that write files share: where to, what to do with a file that is there, how a line gets in whole."""
 
 import io
 import os
 import select
 import sys
+from collections.abc import Collection
 from datetime import datetime, timezone
+from difflib import get_close_matches
 from pathlib import Path
 from string import Formatter
 from typing import Any, BinaryIO, Literal
 
 from attrs import Attribute, define, field
 
-from streamclient import StreamView
+from streamclient import StreamView, source_stem
 
-__all__ = ["STDOUT", "LineWriter", "path_field"]
+__all__ = ["STDOUT", "Existing", "FileWriter", "LineWriter", "create_file", "existing_field", "fill_path", "path_field"]
 
 STDOUT = "-"
+
+FIELDS = ("stem", "stream_id", "date")
+"""What a path can be made of."""
+
+Existing = Literal["refuse", "append", "overwrite"]
 
 BinaryFile = io.RawIOBase | BinaryIO
 
 
-def _check_path(_instance: object, _attribute: "Attribute[str]", path: str) -> None:
-    known = ("stream_id", "date")
-    for _, name, _, _ in Formatter().parse(path):
-        if name is not None and name not in known:
-            raise ValueError(f"path={path!r} has the unknown field {{{name}}}; known are {{stream_id}} and {{date}}")
-    if not path:
-        raise ValueError("path is empty")
-
-
 def path_field(default: str) -> Any:
-    """The option ``path`` of a writer."""
+    """The option ``path`` of a writer: a template."""
     return field(
         default=default,
         validator=_check_path,
-        metadata={"help": "File to write; {stream_id} and {date} (UTC) are filled in. '-' is standard output."},
+        metadata={
+            "help": "File to write. {stem} (name of the audio without its suffix; {stream_id} where it has none), "
+            "{stream_id} and {date} (UTC) are filled in. '-' is standard output."
+        },
     )
 
 
-@define(eq=False, kw_only=True)
-class LineWriter:
-    """Writes whole lines, each with one unbuffered write to the end of the file.
+def existing_field() -> Any:
+    """The option ``existing`` of a writer."""
+    return field(default="refuse", metadata={"help": "What to do where the file exists already."})
 
-    So another program can follow the file, a killed process leaves no half of a line, and a forked one holds nothing
+
+def fields_of(template: str) -> set[str]:
+    """The names in a template.
+
+    Raises:
+        ValueError: its braces do not match.
+    """
+    return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+
+
+def unknown_field(option: str, name: str, known: Collection[str]) -> ValueError:
+    """The error for a field that a template cannot have."""
+    close = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {{{close[0]}}}? Known are" if close else "; known are"
+    listing = ", ".join(f"{{{known_name}}}" for known_name in known)
+    return ValueError(f"{option} has the unknown field {{{name}}}{meant} {listing}")
+
+
+def _check_path(_instance: object, _attribute: "Attribute[str]", path: str) -> None:
+    if not path:
+        raise ValueError("path is empty")
+    for name in sorted(fields_of(path)):
+        if name not in FIELDS:
+            raise unknown_field(f"path={path!r}", name, FIELDS)
+
+
+def fill_path(template: str, stream: StreamView) -> Path:
+    """The path of this stream's file."""
+    return _filled(template, stream.id)
+
+
+def _filled(template: str, stream_id: str) -> Path:
+    today = datetime.now(timezone.utc).date().isoformat()
+    return Path(template.format(stem=source_stem.get() or stream_id, stream_id=stream_id, date=today))
+
+
+def create_file(path: Path, existing: Existing = "refuse") -> io.FileIO:
+    """Open a file without a buffer; every write goes to its end.
+
+    Raises:
+        OSError: it cannot be opened, or exists and ``existing`` is ``"refuse"``.
+    """
+    check_file(path, existing)
+    more = {"append": 0, "overwrite": os.O_TRUNC}
+    # A device or a pipe exists already and loses nothing.
+    flags = more.get(existing, 0 if path.exists() else os.O_EXCL)
+    return io.FileIO(path, "ab", opener=lambda name, basic: os.open(name, basic | flags, 0o666))
+
+
+def check_file(path: Path, existing: Existing = "refuse") -> None:
+    """Refuse a path in a folder that is not there, and one whose file would be lost.
+
+    Raises:
+        OSError: saying what can be done.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path={str(path)!r}: there is no folder {path.parent}")
+    if existing == "refuse" and path.is_file():
+        raise FileExistsError(
+            f"{path} exists already; set existing=append or existing=overwrite, or choose another path"
+        )
+
+
+@define(eq=False, kw_only=True)
+class FileWriter:
+    """Writes one file per stream, each piece with one unbuffered write to its end, whole or not at all.
+
+    So another program can follow the file, a killed process leaves no half of a piece, and a forked one holds nothing
     back that it would write a second time. The file is opened by the first hook and closed by the last one.
     """
 
     path: str = path_field(STDOUT)
-    existing: Literal["refuse", "append", "overwrite"] = field(
-        default="refuse", metadata={"help": "What to do where the file exists already."}
-    )
+    existing: Existing = existing_field()
     _file: BinaryFile | None = field(default=None, init=False, repr=False)
+    _place: Path | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         # Early, where the name is certain: before there is a stream that would go on without its file.
-        if self.path != STDOUT and "{" not in self.path:
-            self._refuse_lost_file(Path(self.path))
+        uncertain = {"stream_id"} if source_stem.get() else {"stream_id", "stem"}
+        if self.path != STDOUT and not fields_of(self.path) & uncertain:
+            check_file(_filled(self.path, ""), self.existing)
 
     def open(self, stream: StreamView) -> None:
         """Open the file of this stream.
@@ -63,11 +131,21 @@ class LineWriter:
         Raises:
             OSError: it cannot be opened, or exists and ``existing`` is ``"refuse"``.
         """
-        self._file = None
-        self._file = _standard_output() if self.path == STDOUT else self._open_file(self._path_of(stream))
+        self._file = self._place = None
+        if self.path == STDOUT:
+            self._file = _standard_output()
+        else:
+            place = fill_path(self.path, stream)
+            self._file = create_file(place, self.existing)
+            self._place = place
 
-    def write_line(self, line: str) -> None:
-        """Write a line; nothing where the file could not be opened or its reader has gone, which was raised once.
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file to write to."""
+        return self._file is not None
+
+    def write(self, data: bytes) -> None:
+        """Write; nothing where the file could not be opened or its reader has gone, which was raised once.
 
         Raises:
             OSError: it could not be written; what was written of it is taken back, where that is possible.
@@ -75,7 +153,7 @@ class LineWriter:
         if self._file is None:
             return
         try:
-            _write_whole(self._file, f"{line}\n".encode("utf-8", "backslashreplace"))
+            _write_whole(self._file, data)
         except BrokenPipeError:
             self.close()
             raise
@@ -86,26 +164,32 @@ class LineWriter:
         if file is not None and self.path != STDOUT:
             file.close()
 
-    def _path_of(self, stream: StreamView) -> Path:
-        return Path(self.path.format(stream_id=stream.id, date=datetime.now(timezone.utc).date().isoformat()))
 
-    def _open_file(self, path: Path) -> BinaryFile:
-        self._refuse_lost_file(path)
-        return io.FileIO(path, "ab", opener=lambda name, flags: os.open(name, flags | self._flags(path), 0o666))
+@define(eq=False, kw_only=True)
+class LineWriter(FileWriter):
+    """Writes whole lines. Where a log rotation has moved the file away, the next line begins a new one."""
 
-    def _flags(self, path: Path) -> int:
-        """A device or a pipe exists already and loses nothing."""
-        if self.existing == "refuse":
-            return 0 if path.exists() else os.O_EXCL
-        return os.O_TRUNC if self.existing == "overwrite" else 0
+    def write_line(self, line: str) -> None:
+        """Write a line; nothing where there is no file.
 
-    def _refuse_lost_file(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"path={self.path!r}: there is no folder {path.parent}")
-        if self.existing == "refuse" and path.is_file():
-            raise FileExistsError(
-                f"{path} exists already; set existing=append or existing=overwrite, or choose another path"
-            )
+        Raises:
+            OSError: it could not be written; what was written of it is taken back, where that is possible.
+        """
+        self._follow_rotation()
+        self.write(f"{line}\n".encode("utf-8", "backslashreplace"))
+
+    def _follow_rotation(self) -> None:
+        if self._file is None or self._place is None or not _has_moved(self._file, self._place):
+            return
+        old, self._file = self._file, create_file(self._place, "append")
+        old.close()
+
+
+def _has_moved(file: BinaryFile, place: Path) -> bool:
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), place.stat())
+    except FileNotFoundError:
+        return True
 
 
 def _standard_output() -> BinaryFile:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -43,16 +44,26 @@ Exit codes:
 
 
 class LazyCommands(click.Group):
-    """A group that imports a command's module when it runs, so that ``--version`` costs nothing."""
+    """A group that imports a command's module when it runs, so that ``--version`` costs nothing.
+
+    Extensions are loaded when help is asked for, or a command that is not one of ours.
+    """
+
+    @cached_property
+    def added(self) -> dict[str, click.Command]:
+        """The commands of extensions."""
+        from streamclient.extensions import gather  # most command lines need none
+
+        return gather("register_commands", COMMANDS, lambda offered: {"cli": click.Group(commands=offered)})
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """The commands in the order in which a newcomer needs them."""
-        return list(COMMANDS)
+        """The commands in the order in which a newcomer needs them; then those of extensions."""
+        return [*COMMANDS, *self.added]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the command."""
         if cmd_name not in COMMANDS:
-            return None
+            return self.added.get(cmd_name)
         command = import_module(f"streamclient.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
@@ -61,21 +72,24 @@ class LazyCommands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; for a wrong one say what was meant."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"There is no command {args[0]!r}.{_meant(args[0])}")
+        if not args[0].startswith("-") and args[0] not in COMMANDS and args[0] not in self.added:
+            ctx.fail(f"There is no command {args[0]!r}.{_meant(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands without importing them."""
+        """List the commands; ours without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        if self.added:
+            with formatter.section("Commands of extensions"):
+                formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in self.added.items()])
 
 
-def _meant(word: str) -> str:
+def _meant(word: str, commands: Sequence[str]) -> str:
     if Path(word).exists() or word == "-":
         return f" To transcribe it: streamclient transcribe {word}"
-    close = get_close_matches(word, COMMANDS, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" There are {', '.join(COMMANDS)}."
+    close = get_close_matches(word, commands, n=1)
+    return f" Did you mean {close[0]!r}?" if close else f" There are {', '.join(commands)}."
 
 
 @click.group(cls=LazyCommands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})

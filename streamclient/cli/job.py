@@ -18,7 +18,7 @@ from streamclient.cli.signals import Interrupt
 from streamclient.client import StreamClient
 from streamclient.errors import SendTimeout, StreamClientError
 from streamclient.events import StreamState, Transcript, Utterance
-from streamclient.hookspecs import StreamView, hookimpl
+from streamclient.hookspecs import StreamView, hookimpl, source_stem
 from streamclient.messages import Message, Results, TurnInfo
 from streamclient.policies import BufferPolicy, Timeouts
 from streamclient.sources import AudioSource, SourceError, open_source
@@ -161,6 +161,7 @@ class Job:
 
     def _transcribe(self) -> int:
         with closing(self._open()) as source:
+            source_stem.set(source.stem)
             if source.notice:
                 self.plan.screen.notice(source.notice)
             options = to_options(self.plan.parameters, source.raw)

@@ -9,6 +9,7 @@ from streamclient.cli.exits import DONE
 from streamclient.cli.screen import printable
 
 if TYPE_CHECKING:
+    from streamclient.extensions import Extension
     from streamclient.plugins import FoundPlugin
 
 __all__ = ["command"]
@@ -19,19 +20,21 @@ Switch one on by its name, with options or without:
   streamclient transcribe talk.wav --plugin log --plugin jsonl:path=talk.jsonl
 A file with hooks is a plugin too:
   streamclient transcribe talk.wav --plugin ./my_plugin.py
+Extensions need no switch: they add commands, kinds of audio and recognisers as soon as they are installed.
 """
 
 
 @click.command("plugins", epilog=EPILOG, context_settings={"max_content_width": 100})
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of text.")
 def command(*, as_json: bool) -> int:
-    """List the installed plugins: version, origin, options and hooks.
+    """List the installed plugins and extensions: version, origin, options and hooks.
 
     One that cannot be imported is listed with its error.
     """
+    from streamclient.extensions import find_extensions
     from streamclient.plugins import find_plugins
 
-    found = find_plugins()
+    found: tuple[FoundPlugin | Extension, ...] = (*find_plugins(), *find_extensions())
     if as_json:
         click.echo(json.dumps([_facts(plugin) for plugin in found], ensure_ascii=False, indent=2))
     elif not found:
@@ -41,7 +44,7 @@ def command(*, as_json: bool) -> int:
     return DONE
 
 
-def _facts(plugin: "FoundPlugin") -> dict[str, Any]:
+def _facts(plugin: "FoundPlugin | Extension") -> dict[str, Any]:
     return {
         "name": plugin.name,
         "description": plugin.description,
@@ -57,7 +60,7 @@ def _facts(plugin: "FoundPlugin") -> dict[str, Any]:
     }
 
 
-def _paragraph(plugin: "FoundPlugin") -> str:
+def _paragraph(plugin: "FoundPlugin | Extension") -> str:
     head = click.style(plugin.name, bold=True)
     lines = [f"{head}  {plugin.distribution} {plugin.version}  ({plugin.origin})"]
     if plugin.error:

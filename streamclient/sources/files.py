@@ -1,19 +1,23 @@
-"""Audio as a person names it: a file, a named pipe, or ``-`` for standard input."""
+"""Audio as a person names it: a file, a named pipe, ``-`` for standard input, or an address an extension knows."""
 
 import os
 import select
 import stat
 from collections.abc import Callable, Iterator
 from io import FileIO
+from itertools import chain
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 from attrs import frozen
 
 from streamclient.audio import AudioClock, sniff_container
 from streamclient.errors import AudioRejected, OptionsError, StreamClientError
-from streamclient.sources.chunks import BLOCK_BYTES, cannot_read, checked_path
+from streamclient.sources.chunks import BLOCK_BYTES, audio_chunks, cannot_read, checked_path
 from streamclient.sources.errors import SourceError
+from streamclient.sources.registered import opened_by_extension
 from streamclient.sources.wav import WavFormat, is_wav, read_wav_format
 
 __all__ = ["STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
@@ -75,6 +79,10 @@ class AudioSource:
     notice: str | None = None
     close: Callable[[], None] = lambda: None
 
+    def __iter__(self) -> Iterator[bytes]:
+        """Its bytes."""
+        return self.chunks
+
     @property
     def bytes_per_second(self) -> float | None:
         """How fast its bytes are spoken, or ``None`` where that is not known."""
@@ -93,10 +101,10 @@ def wait_readable(descriptor: int) -> bool:
 
 
 def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable = wait_readable) -> AudioSource:
-    """Open a file, a named pipe or standard input (``-``).
+    """Open a file, a named pipe, standard input (``-``), or an address that an extension knows.
 
     Args:
-        spec: the path, or ``-``.
+        spec: the path, or ``-``, or the address.
         raw: the format of raw audio; ``None`` for audio in a container.
         readable: is asked before each read of the descriptor it is given; waits until there is something to read,
             or answers ``False`` to end the audio here.
@@ -106,11 +114,9 @@ def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable =
         AudioRejected: it is empty, or a damaged WAV file.
         OptionsError: ``raw`` is given for audio in a container.
     """
-    if spec.startswith(("http://", "https://")):
-        raise SourceError(
-            f"{spec} is an address on the web, which is not supported yet",
-            hint="Download it first; curl -sL ADDRESS | streamclient transcribe - does it in one go.",
-        )
+    fetched = opened_by_extension(spec)
+    if fetched is not None:
+        return fetched if isinstance(fetched, AudioSource) else _describe_fetched(spec, fetched, raw)
     file = _open(spec)
     try:
         return _describe(spec, file, raw, readable)
@@ -149,9 +155,7 @@ def _describe(spec: str, file: FileIO, raw: RawFormat | None, readable: Readable
     again = stat.S_ISREG(status.st_mode)
     position = file.tell() if again else 0
     start = _start(name, file, readable)
-    container = "AVI" if start[8:12] == b"AVI " else sniff_container(start)
-    if raw is not None and container is not None:
-        raise _not_raw(name, container)
+    container = _container_of(name, start, raw)
     source = AudioSource(
         name=name,
         stem="stdin" if spec == STDIN else Path(spec).stem,
@@ -167,11 +171,41 @@ def _describe(spec: str, file: FileIO, raw: RawFormat | None, readable: Readable
     return _timed(source, file, position, start) if raw is None else _timed_raw(source, size)
 
 
-def _not_raw(name: str, container: str) -> OptionsError:
-    return OptionsError(
-        f"{name} is {container} audio, so an encoding must not be given: its bytes say it themselves",
-        hint="Leave out --encoding, --sample-rate and --channels.",
+def _describe_fetched(spec: str, audio: Any, raw: RawFormat | None) -> AudioSource:
+    close = getattr(audio, "close", lambda: None)
+    try:
+        chunks = audio_chunks(audio)
+        start = b"".join(_until_known(chunks))
+        container = _container_of(spec, start, raw)
+    except BaseException:
+        close()
+        raise
+    return AudioSource(
+        name=spec,
+        stem=Path(urlsplit(spec).path).stem or "audio",
+        chunks=chain([start], chunks),
+        raw=raw,
+        container=container,
+        close=close,
     )
+
+
+def _until_known(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """As many of the first blocks as name a container."""
+    known = 0
+    while known < SNIFF_BYTES and (chunk := next(chunks, None)) is not None:
+        known += len(chunk)
+        yield chunk
+
+
+def _container_of(name: str, start: bytes, raw: RawFormat | None) -> str | None:
+    container = "AVI" if start[8:12] == b"AVI " else sniff_container(start)
+    if raw is not None and container is not None:
+        raise OptionsError(
+            f"{name} is {container} audio, so an encoding must not be given: its bytes say it themselves",
+            hint="Leave out --encoding, --sample-rate and --channels.",
+        )
+    return container
 
 
 def _start(name: str, file: FileIO, readable: Readable) -> bytes:

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from streamclient import Closed, Opened, PluginError, Transcript
+from streamclient import Closed, Opened, PluginError, Transcript, source_stem
 from streamclient.plugins import load_plugins
 from streamclient_plugins.text import Text
 from streamclient_plugins.writer import LineWriter
@@ -28,6 +30,14 @@ def writer(tmp_path: Path) -> LineWriter:
     return writer
 
 
+@pytest.fixture
+def stem() -> Iterator[ContextVar[str | None]]:
+    """The name of the audio, which this test may set."""
+    token = source_stem.set(None)
+    yield source_stem
+    source_stem.reset(token)
+
+
 class TestPath:
     def test_stream_and_date_are_filled_in(self, play: Play) -> None:
         """Streams do not fight for a file."""
@@ -39,6 +49,22 @@ class TestPath:
         after = datetime.now(timezone.utc).date()
         assert path.name in {f"{day.isoformat()}_stream-1.txt" for day in (before, after)}
 
+    def test_the_stem_is_the_audios(self, play: Play, stem: ContextVar[str | None]) -> None:
+        """Where the audio has a name; else the stream's id, so that streams still do not fight for a file."""
+        assert play("text:path={stem}-{date}.txt", SHORT) == []
+        stem.set("talk")
+        assert play("text", SHORT) == []
+
+        assert {path.name.partition("-20")[0] for path in Path().iterdir()} == {"stream-1", "talk.txt"}
+
+    def test_a_file_whose_name_is_known_early_is_refused_early(self, play: Play, stem: ContextVar[str | None]) -> None:
+        """Before there is a stream that would go on without its file."""
+        stem.set("talk")
+        Path("talk.txt").write_text("precious\n")
+
+        with pytest.raises(PluginError, match=r"talk\.txt exists already"):
+            play("text", SHORT)
+
     def test_the_file_is_opened_with_the_stream(self, play: Play) -> None:
         """A stream that never opens leaves no empty file behind."""
         assert play("text", [UTTERANCE, Closed(Transcript())]) == []
@@ -48,7 +74,8 @@ class TestPath:
     @pytest.mark.parametrize(
         ("path", "reason"),
         [
-            ("{name}.txt", "has the unknown field {name}"),
+            ("{name}.txt", "has the unknown field {name}; known are {stem}, {stream_id}, {date}"),
+            ("{streamid}.txt", "has the unknown field {streamid}; did you mean {stream_id}? Known are {stem}"),
             ("{}.txt", "has the unknown field {}"),
             ('""', "path is empty"),
             ("nowhere/x.txt", "there is no folder nowhere"),
@@ -121,6 +148,21 @@ class TestLines:
             writer.close()
 
         assert (tmp_path / "both").read_text() == "0\n1\n2\n3\n"
+
+    def test_a_rotated_file_is_left_alone_and_a_new_one_begun(self, writer: LineWriter, tmp_path: Path) -> None:
+        """Whether the rotation leaves the name free or has made a file of it already."""
+        path = tmp_path / "lines.txt"
+        writer.write_line("one")
+        path.rename(tmp_path / "lines.txt.1")
+        writer.write_line("two")
+        path.rename(tmp_path / "lines.txt.2")
+        path.write_text("made by the rotation\n")
+        writer.write_line("three")
+        writer.close()
+
+        assert (tmp_path / "lines.txt.1").read_text() == "one\n"
+        assert (tmp_path / "lines.txt.2").read_text() == "two\n"
+        assert path.read_text() == "made by the rotation\nthree\n"
 
     def test_a_killed_process_leaves_whole_lines(self, tmp_path: Path) -> None:
         """Nothing waits in a buffer of the process."""

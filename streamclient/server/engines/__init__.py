@@ -6,6 +6,7 @@
 import importlib
 from collections.abc import Callable
 
+from streamclient.extensions import registered
 from streamclient.server.errors import EngineError, MissingExtraError
 
 try:
@@ -43,18 +44,19 @@ def register_engine(name: str, factory: Callable[[], Engine]) -> None:
 
 
 def load_engine(name: str) -> Engine:
-    """Make the engine of that name.
+    """Make the engine of that name: one of ours, or of an installed extension.
 
     Raises:
         EngineError: there is none of that name, or it cannot start.
         MissingExtraError: a library it needs is not installed.
     """
-    if name not in ENGINES:
+    engines = ENGINES if name in ENGINES else {**registered("register_engines", frozenset(ENGINES)), **ENGINES}
+    if name not in engines:
         raise EngineError(
-            f"There is no recognition engine {name!r}.", hint=f"Choose one of: {', '.join(sorted(ENGINES))}"
+            f"There is no recognition engine {name!r}.", hint=f"Choose one of: {', '.join(sorted(engines))}"
         )
     try:
-        return _factory(ENGINES[name])()
+        return _factory(engines[name])()
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"The engine {name!r} needs {error.name}, which is not installed.") from error
 

@@ -1,0 +1,64 @@
+"""What installed distributions offer through entry points: found without importing it, loaded by name."""
+
+from typing import TYPE_CHECKING, TypeVar
+
+from attrs import field, frozen
+
+from streamclient.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["Installed", "find_installed"]
+
+
+@frozen(slots=False, eq=False)
+class Installed:
+    """Something that is installed. It is imported when something beyond its entry point is asked for.
+
+    Args:
+        name: what it is called.
+        distribution: name of the installed package it came with.
+        version: of that package.
+        origin: where it is, as ``module:attribute``.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    entry_point: "EntryPoint" = field(repr=False)
+
+    def load(self) -> object:
+        """Import its class, function or module.
+
+        Raises:
+            PluginError: the import failed.
+        """
+        try:
+            return self.entry_point.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"Plugin {self.name!r} cannot be imported: {type(error).__name__}: {error}",
+                hint=f"It is {self.origin} of {self.distribution} {self.version}.",
+            ) from error
+
+
+Kind = TypeVar("Kind", bound=Installed)
+
+
+def find_installed(group: str, kind: type[Kind]) -> tuple[Kind, ...]:
+    """All that is installed in a group, by name. None is imported by this."""
+    from importlib.metadata import entry_points  # slow to import, and most streams name no plugin
+
+    found = (
+        kind(
+            name=entry_point.name,
+            distribution=entry_point.dist.name if entry_point.dist else "?",
+            version=entry_point.dist.version if entry_point.dist else "?",
+            origin=entry_point.value,
+            entry_point=entry_point,
+        )
+        for entry_point in entry_points(group=group)
+    )
+    return tuple(sorted(found, key=lambda one: (one.name, one.distribution, one.origin)))
