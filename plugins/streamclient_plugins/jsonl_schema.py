@@ -1,8 +1,8 @@
-"""What a line of the plugin ``jsonl`` looks like, as a JSON schema."""
+"""What a line of the plugins ``jsonl`` and ``record`` looks like, as a JSON schema."""
 
 from typing import Any
 
-__all__ = ["SCHEMA", "VERSION"]
+__all__ = ["RECORDING_SCHEMA", "SCHEMA", "VERSION"]
 
 VERSION = 1
 """It changes when a reader of the old lines would misunderstand the new ones; a new field is no such change."""
@@ -68,15 +68,32 @@ EVENTS = {
 }
 """What each event adds to a line."""
 
-SCHEMA: dict[str, Any] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "A line of the plugin jsonl",
-    **_object(
-        v={"const": VERSION},
-        stream=TEXT,
-        time={"type": "string", "format": "date-time"},
-        event={"enum": list(EVENTS)},
-    ),
-    "allOf": [{"if": {"properties": {"event": {"const": event}}}, "then": facts} for event, facts in EVENTS.items()],
+RECORDING_EVENTS = {
+    **EVENTS,
+    "recording": _object(audio=TEXT, path=TEXT, parameters=_list(_list(TEXT)), streamclient=TEXT),
+    "recovered": _object(start=NUMBER, end=NUMBER, request_ids=_list(TEXT)),
 }
+"""What ``record`` writes too: where the audio is and what was asked for; and which span was transcribed later."""
+
+
+def _schema(title: str, events: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **_object(
+            v={"const": VERSION},
+            stream=TEXT,
+            time={"type": "string", "format": "date-time"},
+            event={"enum": list(events)},
+        ),
+        "allOf": [
+            {"if": {"properties": {"event": {"const": event}}}, "then": facts} for event, facts in events.items()
+        ],
+    }
+
+
+SCHEMA = _schema("A line of the plugin jsonl", EVENTS)
 """The schema of one line. Times are seconds of the stream, except ``time``, which is UTC."""
+
+RECORDING_SCHEMA = _schema("A line of the plugin record", RECORDING_EVENTS)
+"""The same for the plugin ``record``."""
