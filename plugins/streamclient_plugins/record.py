@@ -13,7 +13,7 @@ from attrs import define, field
 from streamclient import StreamView, Transcript, __version__, hookimpl
 from streamclient_plugins.audio_file import SUFFIXES, AudioFile, suffix_of
 from streamclient_plugins.jsonl import JsonLines
-from streamclient_plugins.writer import STDOUT, path_field
+from streamclient_plugins.writer import STDOUT, fill_path, path_field
 
 __all__ = ["Record"]
 
@@ -33,7 +33,7 @@ HEAD_BYTES = 65536
 class Record(JsonLines):
     """Record the audio as it was sent, and each event beside it, for ``streamclient recover``."""
 
-    path: str = path_field("{stream_id}.jsonl")
+    path: str = path_field("{stream_id}.jsonl", "File for the lines; the audio goes beside it, with its own suffix")
     existing: Literal["refuse", "overwrite"] = field(
         default="refuse", metadata={"help": "What to do where a recording of this name exists already."}
     )
@@ -58,7 +58,7 @@ class Record(JsonLines):
         if self._asked:
             return
         self._asked = True
-        path = self._path_of(stream)
+        path = fill_path(self.path, stream)
         self._refuse_lost_audio(path)
         super().open(stream)
         self._base = path
@@ -93,7 +93,7 @@ class Record(JsonLines):
             "parameters": _parameters(stream),
             "streamclient": __version__,
         }
-        self._write(stream, "recording", facts)
+        self.report(stream, "recording", facts)
 
     def _refuse_lost_audio(self, lines: Path) -> None:
         """Only a recording is ever overwritten; audio that is none may be the source that is just being read."""

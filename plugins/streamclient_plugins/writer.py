@@ -27,14 +27,14 @@ Existing = Literal["refuse", "append", "overwrite"]
 BinaryFile = io.RawIOBase | BinaryIO
 
 
-def path_field(default: str) -> Any:
+def path_field(default: str, what: str = "File to write; '-' is standard output") -> Any:
     """The option ``path`` of a writer: a template."""
     return field(
         default=default,
         validator=_check_path,
         metadata={
-            "help": "File to write. {stem} (name of the audio without its suffix; {stream_id} where it has none), "
-            "{stream_id} and {date} (UTC) are filled in. '-' is standard output."
+            "help": f"{what}. {{stem}} (name of the audio without its suffix; {{stream_id}} where it has none), "
+            "{stream_id} and {date} (UTC) are filled in."
         },
     )
 
