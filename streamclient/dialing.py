@@ -2,12 +2,12 @@
 
 import base64
 import os
-import re
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -15,11 +15,33 @@ from attrs import field, frozen
 
 from streamclient.errors import ConnectError, ConnectTimeout, OptionsError, words_of
 from streamclient.policies import TransportOptions
+from streamclient.refusals import MOST_WORDS, NO_WEBSOCKET, tunnel_refused
 from streamclient.sockets import Cancelled, SoundSocket, wait_ready
 
 __all__ = ["Address", "Attempt"]
 
 MOST_HANDSHAKE_BYTES = 128 * 1024
+PROXY_PORT = 3128
+
+ABOUT_PROXY = (
+    "The proxy is from TransportOptions(proxy=...) or from the environment (HTTPS_PROXY, HTTP_PROXY); "
+    "proxy='' goes without."
+)
+
+ADVICE: tuple[tuple[type[Exception], str, bool], ...] = (
+    (ssl.SSLEOFError, "The server, or something before it, ended the connection; try again in a moment.", True),
+    (ssl.SSLError, "Is this a TLS server? A plain one has a ws:// url.", False),
+    (socket.gaierror, "Check the host in url, and the network.", True),
+    (ConnectionRefusedError, "Nothing listens there: check host and port of url.", True),
+    (OSError, "Check the network, and host and port of url.", True),
+    (Exception, NO_WEBSOCKET, True),
+)
+"""What to do, and whether the same may go well later; the first kind that fits decides."""
+
+OTHER_NAME = "The certificate is for another name: check the host in url."
+OTHER_TIME = "Check the clock of this machine, and the server's certificate."
+CERTIFICATE_HINTS = {9: OTHER_TIME, 10: OTHER_TIME, 62: OTHER_NAME, 64: OTHER_NAME}
+"""By OpenSSL's verify code, where other authorities would not help."""
 
 
 @frozen
@@ -61,14 +83,6 @@ class Address:
         """Host and port, for messages."""
         return f"{self.host}:{self.port}"
 
-    def scrubbed(self, error: ConnectError) -> ConnectError:
-        """The error without any secret that the other side may have repeated."""
-        for secret in self.secrets:
-            error.message = error.message.replace(secret, "***")
-            error.detail = error.detail and error.detail.replace(secret, "***")
-        error.args = (error.message,)
-        return error
-
 
 class Attempt:
     """One attempt to connect, by one thread."""
@@ -81,14 +95,16 @@ class Attempt:
         self.deadline = deadline
         self.cancelled = cancelled
         self.step = "looking up the name"
+        self.proxy: SplitResult | None = None
+        self._secrets = list(address.secrets)
 
     def reach(self) -> SoundSocket:
         """A socket to the server, through the proxy where there is one, with TLS where it is wanted."""
-        proxy = proxy_for(self.address, self.options)
+        proxy = self.proxy = proxy_for(self.address, self.options)
         if proxy is None:
             raw = self._dial(self.address.host, self.address.port)
         else:
-            raw = self._dial(proxy.hostname or "", proxy.port or 3128)
+            raw = self._dial(proxy.hostname or "", proxy.port or PROXY_PORT, "the proxy ")
         try:
             if proxy is not None:
                 self._tunnel(raw, proxy)
@@ -97,11 +113,11 @@ class Attempt:
             raw.close()
             raise
 
-    def _dial(self, host: str, port: int) -> socket.socket:
+    def _dial(self, host: str, port: int, role: str = "") -> socket.socket:
         """Try each address of the host; each gets its share of the time that is left."""
-        self.step = f"looking up {host}"
+        self.step = f"looking up {role}{host}"
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        self.step = f"connecting to {host}:{port}"
+        self.step = f"connecting to {role}{host}:{port}"
         failure: OSError = OSError("the name has no address")
         for tried, (family, kind, protocol, _, where) in enumerate(found):
             share = (self.deadline - time.monotonic()) / (len(found) - tried)
@@ -135,25 +151,25 @@ class Attempt:
 
     def _tunnel(self, raw: socket.socket, proxy: SplitResult) -> None:
         """Ask an HTTP proxy for a tunnel (RFC 9110, CONNECT)."""
-        self.step = f"asking the proxy {proxy.hostname}:{proxy.port or 3128} for a tunnel"
+        self.step = f"asking the proxy {proxy.hostname}:{proxy.port or PROXY_PORT} for a tunnel"
         place = self.address.place
         request = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n"
         if proxy.username is not None:
-            login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-            request += f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
+            password = unquote(proxy.password or "")
+            login = base64.b64encode(f"{unquote(proxy.username)}:{password}".encode()).decode()
+            request += f"Proxy-Authorization: Basic {login}\r\n"
+            self._secrets += [secret for secret in (password, login) if secret]
         sound = self._sound(raw)
         sound.send(f"{request}\r\n".encode())
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
             byte = sound.recv(1)
             if not byte:
-                raise ConnectError("The proxy ended the connection", retryable=True)
+                break
             answer += byte
-        status = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
-        if not status or status[1] != b"200":
-            line = answer.splitlines()[0].decode("latin-1")
-            hint = "Check the proxy's address and its login." if b"407" in answer[:16] else None
-            raise ConnectError(f"The proxy refused the tunnel to {place}: {line}", hint=hint)
+        line = answer.partition(b"\r\n")[0].decode("latin-1")
+        if not line.startswith(("HTTP/1.0 200", "HTTP/1.1 200")):
+            raise tunnel_refused(f"{proxy.hostname}:{proxy.port or PROXY_PORT}", place, line)
 
     def _sound(self, raw: socket.socket) -> SoundSocket:
         sound = SoundSocket(raw, self.cancelled)
@@ -175,6 +191,14 @@ class Attempt:
             raise
         return sound
 
+    def scrubbed(self, error: ConnectError) -> ConnectError:
+        """The error without any secret that the other side may have repeated."""
+        for secret in self._secrets:
+            error.message = error.message.replace(secret, "***")
+            error.detail = error.detail and error.detail.replace(secret, "***")
+        error.args = (error.message,)
+        return error
+
     def explain(self, error: Exception, timeout: float) -> ConnectError:
         """What went wrong at this step, as one of our errors."""
         if isinstance(error, TimeoutError):
@@ -183,23 +207,30 @@ class Attempt:
             return ConnectError("The connection attempt was given up")
         if isinstance(error, ssl.SSLCertVerificationError):
             return self._untrusted(error)
-        hints = {
-            socket.gaierror: "Check the host in url, and the network.",
-            ConnectionRefusedError: "Nothing listens there: check host and port of url.",
-            ssl.SSLError: "Is this a TLS server? A plain one has a ws:// url.",
-        }
-        hint = next((hint for kind, hint in hints.items() if isinstance(error, kind)), None)
-        retryable = not isinstance(error, ValueError | ssl.SSLError)
-        failed = ConnectError(f"Failed while {self.step}: {words_of(error)}", hint=hint, retryable=retryable)
-        return self.address.scrubbed(failed)
+        hint, retryable = next(advice for kind, *advice in ADVICE if isinstance(error, kind))
+        if self.proxy is not None and isinstance(error, ConnectionRefusedError | socket.gaierror):
+            hint = ABOUT_PROXY
+        words = words_of(error)[:MOST_WORDS]
+        return ConnectError(f"Failed while {self.step}: {words}", hint=hint, retryable=retryable)
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> ConnectError:
-        trusted = self.options.ca_file or ssl.get_default_verify_paths().cafile or "the system's authorities"
-        return ConnectError(
-            f"The certificate of {self.address.place} is not trusted: {error.verify_message}",
-            hint=f"Trusted is what {trusted} holds; name another file with TransportOptions(ca_file=...) "
-            "or in SSL_CERT_FILE.",
+        hint = CERTIFICATE_HINTS.get(error.verify_code) or (
+            f"Trusted is what {_trusted(self.options)} holds; name another file with TransportOptions(ca_file=...) "
+            "or in SSL_CERT_FILE."
         )
+        place = self.address.place
+        return ConnectError(f"The certificate of {place} is not trusted: {error.verify_message}", hint=hint)
+
+
+def _trusted(options: TransportOptions) -> str:
+    """Where the authorities come from."""
+    if options.ssl_context is not None:
+        return "the ssl_context of TransportOptions"
+    paths = ssl.get_default_verify_paths()
+    named = os.environ.get(paths.openssl_cafile_env)
+    if options.ca_file is None and named and not Path(named).is_file():
+        return f"SSL_CERT_FILE={named}, which is not there,"
+    return options.ca_file or paths.cafile or paths.capath or f"{paths.openssl_cafile}, which is not there,"
 
 
 @lru_cache(maxsize=16)

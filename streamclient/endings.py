@@ -4,6 +4,7 @@ Sources: Deepgram's pages on errors, on closing streams, and on troubleshooting 
 """
 
 import re
+from typing import Any
 
 from attrs import frozen
 
@@ -11,7 +12,7 @@ from streamclient.audio import Span
 from streamclient.errors import AudioRejected, ConnectionLost, StreamClientError
 from streamclient.messages import Metadata
 
-__all__ = ["Ending", "explain", "reason_id"]
+__all__ = ["ABNORMAL", "DEFECT", "NETWORK", "Ending", "explain", "reason_id"]
 
 ABNORMAL = 1006
 """Stands for a connection that broke without a close frame; never on the wire."""
@@ -19,18 +20,42 @@ ABNORMAL = 1006
 REASON_ID = re.compile(r"(?i)\b(NET|DATA|BIG|MESSAGE)-?(\d{4})\b")
 """The service writes either the bare code or a sentence with a link to its page; both name it."""
 
+AGAIN = "Try again in a moment; if it happens again, the service's support can look the request id up."
+WORDS = "The service does not take this stream: its words say why."
+DEFECT = "This looks like a defect, of the service or of what is between; the request id helps to find it."
+NETWORK = "Check the network, and try again."
+UNASKED = (
+    "Open a new stream. A file that says itself how long it is (WAV) ends the stream when that much was heard; "
+    "live audio needs a header without a length, or none."
+)
+
 MEANINGS = {
-    1000: "the server ended the stream without being asked to",
-    1001: "the server went away",
-    1005: "the server ended the stream without being asked to",
-    1006: "the connection broke",
-    1011: "the server met an internal error",
+    1000: ("the server ended the stream without being asked to", UNASKED),
+    1001: ("the server went away", AGAIN),
+    1002: ("the server found a breach of the websocket protocol", DEFECT),
+    1003: ("the server does not take this kind of message", DEFECT),
+    1005: ("the server ended the stream without being asked to", UNASKED),
+    1006: ("the connection broke", NETWORK),
+    1007: ("the server could not read a message", DEFECT),
+    1008: ("the server refused the stream", WORDS),
+    1009: ("a message was too big for the server", DEFECT),
+    1010: ("the server misses a websocket extension", DEFECT),
+    1011: ("the server met an internal error", AGAIN),
+    1012: ("the server restarts", AGAIN),
+    1013: ("the server is overloaded", AGAIN),
+    1014: ("a gateway got no answer from the server", AGAIN),
 }
+"""By close code: what it means, and what to do."""
+
+OTHERWISE = ("the server ended the connection", WORDS)
 
 HINTS = {
     "NET-0000": "The server had nothing to say for too long: is there speech in the audio, does it match its encoding?",
-    "NET-0001": "The server received nothing for about ten seconds.",
+    "NET-0001": "The server received nothing for about ten seconds: was this process stopped, or the network stuck?",
 }
+"""By the service's own name for the cause, which tells more than the code."""
+
+SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 NOT_RETRYABLE = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -93,21 +118,38 @@ def reason_id(reason: str) -> str | None:
 def explain(ending: Ending) -> StreamClientError | None:
     """The error that an ending is, or ``None`` where the stream ended as asked."""
     undecodable = (ending.reason_id or "").startswith("DATA") or (ending.code == 1008 and not ending.reason)
-    if undecodable or ending._decoded_nothing:  # noqa: SLF001 - of this module
-        return AudioRejected(
-            "The service could not decode the audio",
-            code=ending.code,
-            reason=ending.reason,
-            detail=ending.reason or None,
-            request_id=ending.request_id,
-        )
+    if undecodable:
+        return _rejected(ending, "The service could not decode the audio")
+    if ending._decoded_nothing:  # noqa: SLF001 - of this module
+        return _empty(ending)
     if ending._ended_well:  # noqa: SLF001 - of this module
         return None
     return _lost(ending)
 
 
+def _empty(ending: Ending) -> AudioRejected:
+    """A summary of nothing, where audio was sent; its hash tells bytes that are no audio from bytes that never came."""
+    assert ending.metadata is not None
+    if ending.metadata.sha256 == SHA256_OF_NOTHING:
+        message = f"The service says that none of the {ending.audio_sent} bytes of audio arrived"
+        return _rejected(ending, message, hint=f"The audio may be sound. {AGAIN}", retryable=True)
+    message = f"The service found no audio in {ending.audio_sent} bytes (its summary: 0 seconds, 0 channels)"
+    return _rejected(ending, message)
+
+
+def _rejected(ending: Ending, message: str, **facts: Any) -> AudioRejected:
+    return AudioRejected(
+        message,
+        code=ending.code,
+        reason=ending.reason,
+        detail=ending.reason or None,
+        request_id=ending.request_id,
+        **facts,
+    )
+
+
 def _lost(ending: Ending) -> ConnectionLost:
-    meaning = MEANINGS.get(ending.code, "the server ended the connection")
+    meaning, hint = MEANINGS.get(ending.code, OTHERWISE)
     return ConnectionLost(
         f"Connection lost: {meaning} (code {ending.code})",
         code=ending.code,
@@ -115,6 +157,6 @@ def _lost(ending: Ending) -> ConnectionLost:
         detail=ending.reason or None,
         unconfirmed=ending.unconfirmed,
         request_id=ending.request_id,
-        hint=HINTS.get(ending.reason_id or ""),
+        hint=HINTS.get(ending.reason_id or "", hint),
         retryable=ending.code not in NOT_RETRYABLE and not 4000 <= ending.code < 5000,
     )

@@ -4,6 +4,7 @@ Sources: Deepgram's pages on errors and on troubleshooting websocket connections
 """
 
 import json
+import re
 from collections.abc import Mapping
 
 from streamclient.errors import (
@@ -16,7 +17,7 @@ from streamclient.errors import (
     ServiceUnavailableError,
 )
 
-__all__ = ["redirected", "refused", "request_id_of"]
+__all__ = ["MOST_WORDS", "NO_WEBSOCKET", "redirected", "refused", "request_id_of", "tunnel_refused"]
 
 REFUSALS: dict[int, type[ConnectError]] = {
     400: BadRequestError,
@@ -26,6 +27,22 @@ REFUSALS: dict[int, type[ConnectError]] = {
     429: RateLimitedError,
 }
 RETRYABLE_STATUSES = frozenset({408, 429})
+
+HINTS = {
+    404: "Check url: there is no live transcription at this place.",
+    405: "Check model: some models have no live transcription.",
+    407: "Check the login of the proxy: TransportOptions(proxy='http://user:password@host:port').",
+    408: "Try again in a moment.",
+    413: "Ask for less: long lists of keyterms make the request too large.",
+    414: "Ask for less: long lists of keyterms make the url too long.",
+}
+"""What to do about a status that has no class of its own."""
+
+NO_WEBSOCKET = "Check host and port of url: what answers there does not speak websocket."
+PROXY_HINT = "Ask who runs the proxy whether it lets this host and port through; proxy='' goes without."
+
+MOST_WORDS = 500
+"""Characters of a text of the other side that are shown; a hostile one is as long as it likes."""
 
 
 def refused(place: str, status: int, headers: Mapping[str, str], body: bytes | None, now: float) -> ConnectError:
@@ -46,14 +63,45 @@ def refused(place: str, status: int, headers: Mapping[str, str], body: bytes | N
         detail=detail,
         request_id=request_id or request_id_of(headers),
         retry_after=_retry_after(headers.get("retry-after"), now),
-        retryable=status in RETRYABLE_STATUSES or status >= 500,
+        retryable=_may_pass(status),
+        hint=HINTS.get(status)
+        or (None if status >= 400 else "Check url: what answers there does not speak websocket."),
     )
+
+
+def tunnel_refused(proxy: str, place: str, line: str) -> ConnectError:
+    """The error that a proxy's answer is.
+
+    Args:
+        proxy: host and port of the proxy.
+        place: host and port it was asked for.
+        line: the first of its answer; empty where it ended the connection.
+    """
+    status = re.match(r"HTTP/1\.[01] (\d{3})\b", line)
+    if status is None:
+        said = f"it said {line[:MOST_WORDS]!r}" if line else "it ended the connection"
+        return ConnectError(
+            f"The proxy {proxy} gave no tunnel to {place}: {said}",
+            hint="Check the proxy's address: what answers there is no HTTP proxy, or not a sound one.",
+            retryable=not line,
+        )
+    number = int(status[1])
+    return ConnectError(
+        f"The proxy {proxy} refused the tunnel to {place}: {line[:MOST_WORDS]}",
+        status=number,
+        hint=HINTS[407] if number == 407 else PROXY_HINT,
+        retryable=_may_pass(number),
+    )
+
+
+def _may_pass(status: int) -> bool:
+    return status in RETRYABLE_STATUSES or status >= 500
 
 
 def redirected(place: str, status: int, location: str | None) -> ConnectError:
     """The error that a redirect is."""
     return ConnectError(
-        f"{place} redirects to {location or 'nowhere'}",
+        f"{place} redirects to {(location or 'nowhere')[:MOST_WORDS]}",
         status=status,
         hint="Redirects are not followed, because they would carry the key along; give the right url.",
     )
@@ -72,13 +120,13 @@ def _words_of(headers: Mapping[str, str], body: bytes | None) -> tuple[str | Non
     except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
-        return None, headers.get("dg-error") or text[:500] or None, None
+        return None, headers.get("dg-error") or text[:MOST_WORDS] or None, None
 
     def first(*names: str) -> str | None:
         return next((facts[name] for name in names if isinstance(facts.get(name), str)), None)
 
     words = first("err_msg", "message", "description") or headers.get("dg-error")
-    return first("err_code", "error_code", "code", "category"), words, first("request_id")
+    return first("err_code", "error_code", "code", "category"), words and words[:MOST_WORDS], first("request_id")
 
 
 def _retry_after(value: str | None, now: float) -> float | None:

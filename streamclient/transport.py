@@ -17,7 +17,8 @@ from websocket import ABNF
 
 from streamclient.actions import FrameKind
 from streamclient.dialing import Address, Attempt
-from streamclient.errors import ConnectionLost, StreamClientError, words_of
+from streamclient.endings import ABNORMAL, DEFECT, NETWORK
+from streamclient.errors import ConnectError, ConnectionLost, OptionsError, words_of
 from streamclient.policies import TransportOptions
 from streamclient.refusals import redirected, refused, request_id_of
 from streamclient.sockets import SoundSocket, TooMuchData
@@ -71,7 +72,7 @@ class Connection:
         """
         try:
             self._sound.send(b"".join(_encode(OPCODES[kind], payload) for kind, payload in frames))
-        except OSError as error:
+        except (OSError, websocket.WebSocketException) as error:
             raise _as_lost(error, self.request_id) from error
 
     def receive(self) -> tuple[int, bytes]:
@@ -160,17 +161,22 @@ def connect(
     try:
         sound = attempt.reach()
         try:
-            attempt.step = f"the websocket handshake with {address.place}"
+            attempt.step = f"doing the websocket handshake with {address.place}"
             return Connection(_shake_hands(address, sound), sound, write_timeout)
         except BaseException:
             sound.close()
             raise
+    except OptionsError:
+        raise
+    except ConnectError as refusal:
+        raise attempt.scrubbed(refusal) from None
+    except OSError as error:
+        raise attempt.scrubbed(attempt.explain(error, timeout)) from error.with_traceback(None)
     except websocket.WebSocketTimeoutException:
         raise attempt.explain(TimeoutError(), timeout) from None
-    except (OSError, websocket.WebSocketException, ValueError) as error:
-        if isinstance(error, StreamClientError):
-            raise
-        raise attempt.explain(error, timeout) from error.with_traceback(None)
+    except (websocket.WebSocketException, ValueError) as error:
+        # The library's text quotes the answer, which may quote the key; it is scrubbed in the message only.
+        raise attempt.scrubbed(attempt.explain(error, timeout)) from None
 
 
 def _shake_hands(address: Address, sound: SoundSocket) -> websocket.WebSocket:
@@ -183,15 +189,16 @@ def _shake_hands(address: Address, sound: SoundSocket) -> websocket.WebSocket:
             address.url, socket=sound, header=headers, redirect_limit=0, suppress_origin=True
         )
     except websocket.WebSocketBadStatusException as error:
-        answer = (error.status_code, error.resp_headers or {}, error.resp_body)
+        answer = (error.resp_headers or {}, error.resp_body)
+        if error.status_code is None:
+            raise websocket.WebSocketException("the answer has no status line") from None
         # The library's own text repeats the whole answer, which a hostile server fills as it likes.
-        raise address.scrubbed(refused(address.place, *answer, time.time())) from None
+        raise refused(address.place, error.status_code, *answer, time.time()) from None
     except websocket.WebSocketException:
         redirect = ws.handshake_response
         if redirect is None or not 300 <= redirect.status < 400:
             raise
-        location = redirect.headers.get("location")
-        raise address.scrubbed(redirected(address.place, redirect.status, location)) from None
+        raise redirected(address.place, redirect.status, redirect.headers.get("location")) from None
     return ws
 
 
@@ -201,11 +208,14 @@ def _encode(opcode: int, payload: bytes | str) -> bytes:
 
 def _as_lost(error: Exception, request_id: str | None) -> ConnectionLost:
     """Whatever ends a connection that stood, as one of our errors."""
-    facts: dict[str, Any] = {"code": 1006, "request_id": request_id}
+    facts: dict[str, Any] = {"code": ABNORMAL, "request_id": request_id}
     if isinstance(error, TooMuchData):
-        return ConnectionLost("Connection lost: the server sent a message that is too large", retryable=False, **facts)
+        facts |= {"retryable": False, "hint": DEFECT}
+        return ConnectionLost("Connection lost: the server sent a message that is too large", **facts)
     if isinstance(error, websocket.WebSocketProtocolException | websocket.WebSocketPayloadException):
-        return ConnectionLost(f"Connection lost: the server broke the websocket protocol ({error})", **facts)
+        return ConnectionLost(
+            f"Connection lost: the server broke the websocket protocol ({error})", hint=DEFECT, **facts
+        )
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
-        return ConnectionLost("Connection lost: the network or the server takes no data", **facts)
-    return ConnectionLost(f"Connection lost: {words_of(error)}", **facts)
+        return ConnectionLost("Connection lost: the network or the server takes no data", hint=NETWORK, **facts)
+    return ConnectionLost(f"Connection lost: {words_of(error)}", hint=NETWORK, **facts)

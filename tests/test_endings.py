@@ -50,6 +50,7 @@ def test_unasked_or_abnormal_end_is_a_lost_connection(facts: dict[str, Any], ret
     assert error.retryable is retryable
     assert error.unconfirmed == Span(0.5, 1.0)
     assert error.request_id == "id"
+    assert error.hint
     assert str(facts["code"]) in str(error)
 
 
@@ -94,9 +95,6 @@ def test_summary_without_the_fields_proves_nothing() -> None:
         pytest.param({"code": 1000, "metadata": EMPTY_SUMMARY}, id="empty summary"),
         pytest.param({"code": 1005, "metadata": EMPTY_SUMMARY}, id="empty summary, no code"),
         pytest.param({"code": 1006, "metadata": EMPTY_SUMMARY}, id="empty summary, then broken"),
-        pytest.param(
-            {"code": 1000, "metadata": summary(0.0, 0, sha256=SHA256_OF_NOTHING)}, id="none of what was sent was heard"
-        ),
     ],
 )
 def test_undecodable_audio_is_named(facts: dict[str, Any], asked: bool) -> None:
@@ -107,6 +105,22 @@ def test_undecodable_audio_is_named(facts: dict[str, Any], asked: bool) -> None:
     assert error.request_id == "id"
     assert not error.retryable
     assert error.hint
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_hash_tells_audio_that_never_came_from_audio_that_is_none(asked: bool) -> None:
+    """Bytes were sent, and the summary has the hash of none: they may be sound, and can be sent again."""
+    never_came = explain(
+        Ending(code=1000, asked=asked, audio_sent=32000, metadata=summary(0.0, 0, sha256=SHA256_OF_NOTHING))
+    )
+    is_none = explain(Ending(code=1000, asked=asked, audio_sent=32000, metadata=EMPTY_SUMMARY))
+
+    assert isinstance(never_came, AudioRejected)
+    assert isinstance(is_none, AudioRejected)
+    assert "none of the 32000 bytes of audio arrived" in str(never_came)
+    assert "found no audio in 32000 bytes" in str(is_none)
+    assert never_came.retryable
+    assert not is_none.retryable
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import trustme
 import websocket
 
 from streamclient import (
-    ConnectError,
     ListenOptions,
     Results,
     StreamClient,
@@ -148,17 +147,6 @@ def test_the_watch_sees_plain_websocket_client_do_it(server_tls: ssl.SSLContext,
                 break
 
     assert WatchedSocket.together
-
-
-def test_an_untrusted_certificate_names_what_is_trusted(server_tls: ssl.SSLContext) -> None:
-    """The error says why, names the file, and how to give another one."""
-    with serving(tls=server_tls) as service:
-        client = StreamClient(RAW, url=service.url)
-        with pytest.raises(ConnectError, match="not trusted") as caught:
-            client.open()
-
-    assert "ca_file" in str(caught.value)
-    assert not caught.value.retryable
 
 
 def test_a_ca_file_makes_a_certificate_trusted(authority: trustme.CA, server_tls: ssl.SSLContext) -> None:
