@@ -11,7 +11,18 @@ from typing import Any
 from attrs import define, field, frozen
 
 from streamclient.cli.exits import DONE, PARTLY, REFUSED, UNEXPECTED, Verbosity, exit_code, report
-from streamclient.cli.output import FileSink, JsonWriter, Sink, StdoutSinks, Target, TextWriter, caption
+from streamclient.cli.output import (
+    CAPTIONS,
+    CaptionWriter,
+    FileSink,
+    JsonWriter,
+    Sink,
+    StdoutSinks,
+    Target,
+    TextWriter,
+    Writer,
+    caption,
+)
 from streamclient.cli.query import to_options
 from streamclient.cli.screen import Screen
 from streamclient.cli.signals import Interrupt
@@ -25,6 +36,7 @@ from streamclient.sources import AudioSource, SourceError, open_source
 from streamclient.sources.decode import decoded
 from streamclient.sources.files import RawFormat
 from streamclient.sources.pacing import paced
+from streamclient_plugins.captions import CaptionText, Style
 from streamclient_plugins.jsonl import JsonLines
 
 __all__ = ["Job", "Plan", "Service", "combined_exit_code"]
@@ -86,6 +98,7 @@ class Plan:
         plugins: for ``StreamClient``.
         realtime: send at the speed of speech.
         interims: whether event lines have interims.
+        caption_style: limits of captions.
         overwrite: whether files may be there already.
         screen: what the person sees.
         stdout: standard output.
@@ -100,6 +113,7 @@ class Plan:
     plugins: Sequence[object | str]
     realtime: bool
     interims: bool
+    caption_style: Style
     overwrite: bool
     screen: Screen
     stdout: StdoutSinks
@@ -165,7 +179,7 @@ class Job:
             if source.notice:
                 self.plan.screen.notice(source.notice)
             options = to_options(self.plan.parameters, source.raw)
-            writers = [self._text_or_json(target, bool(options.multichannel)) for target in self.targets]
+            writers = [self._writer(target, bool(options.multichannel)) for target in self.targets]
             reporter = Reporter(self, [writer for writer in writers if writer is not None])
             events = [self._event_lines(target) for target in self.targets if target.format == "jsonl"]
             plugins = [reporter, *events, *self.plan.plugins]
@@ -233,12 +247,16 @@ class Job:
             )
         return paced(source.chunks, speed, self.plan.interrupt.wait)
 
-    def _text_or_json(self, target: Target, multichannel: bool) -> "TextWriter | JsonWriter | None":
+    def _writer(self, target: Target, multichannel: bool) -> Writer | None:
         if target.format == "jsonl":
             return None
         sink = self._sink(target)
         if target.format == "json":
             return JsonWriter(sink, self.spec)
+        if target.format in CAPTIONS:
+            return CaptionWriter(
+                sink, CaptionText(CAPTIONS[target.format], self.plan.caption_style, multichannel=multichannel)
+            )
         return TextWriter(sink, multichannel)
 
     def _event_lines(self, target: Target) -> "EventLines":
@@ -268,7 +286,7 @@ class Reporter:
     """The plugin that feeds screen and writers. What a writer raises is kept and raised at the end."""
 
     job: Job
-    writers: Sequence[TextWriter | JsonWriter]
+    writers: Sequence[Writer]
     _failure: StreamClientError | None = None
     _unfinished: dict[int, str] = field(factory=dict)
     """By channel: the finals since its last utterance."""
@@ -282,11 +300,13 @@ class Reporter:
     @hookimpl
     def on_interim(self, result: Results | TurnInfo) -> None:
         """Show unfinished words."""
+        self._hear(result, final=False)
         self._show(_channel(result), result.transcript)
 
     @hookimpl
     def on_final(self, result: Results | TurnInfo) -> None:
         """Keep showing words whose utterance goes on."""
+        self._hear(result, final=True)
         channel = _channel(result)
         self._unfinished[channel] = f"{self._unfinished.get(channel, '')} {result.transcript}".strip()
         self._show(channel, "")
@@ -320,6 +340,10 @@ class Reporter:
             self._attempt(partial(writer.end, transcript))
         if self._failure is not None:
             raise self._failure
+
+    def _hear(self, result: Results | TurnInfo, *, final: bool) -> None:
+        for writer in self.writers:
+            self._attempt(partial(writer.hear, result, final=final))
 
     def _show(self, channel: int, interim: str) -> None:
         self.job.plan.screen.interim(self.job.number, f"{self._unfinished.get(channel, '')} {interim}")

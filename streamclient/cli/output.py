@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
-from typing import TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from attrs import define, frozen
 
@@ -15,9 +15,28 @@ from streamclient.errors import OptionsError, StreamClientError
 from streamclient.events import Transcript, Utterance
 from streamclient.sources.files import STDIN
 
-__all__ = ["FORMATS", "FileSink", "JsonWriter", "Sink", "StdoutSinks", "Target", "TextWriter", "plan_targets"]
+if TYPE_CHECKING:
+    from streamclient.messages import Results, TurnInfo
+    from streamclient_plugins.captions import CaptionText
 
-FORMATS = ("txt", "json", "jsonl")
+__all__ = [
+    "CAPTIONS",
+    "FORMATS",
+    "CaptionWriter",
+    "FileSink",
+    "JsonWriter",
+    "Sink",
+    "StdoutSinks",
+    "Target",
+    "TextWriter",
+    "Writer",
+    "plan_targets",
+]
+
+FORMATS = ("txt", "json", "jsonl", "srt", "vtt")
+CAPTIONS: Mapping[str, Literal["srt", "vtt"]] = {"srt": "srt", "vtt": "vtt"}
+"""Those that are captions, as the plugin ``captions`` calls them."""
+
 TEMPLATE_FIELDS = ("stem", "name", "parent", "format")
 
 Sink = Callable[[str], None]
@@ -60,6 +79,11 @@ def plan_targets(
     if template == STDIN or (template is None and directory is None and len(formats) == 1):
         if len(formats) > 1:
             raise OptionsError("Several formats cannot share standard output", hint="Leave out --out -.")
+        if len(sources) > 1 and formats[0] in CAPTIONS:
+            raise OptionsError(
+                f"Captions of several files cannot share standard output as {formats[0]}",
+                hint="Write files: --output-dir DIR, or --out '{stem}.{format}'.",
+            )
         return [[Target(formats[0])] for _ in sources]
     if template is None:
         template = "{stem}.{format}"
@@ -198,8 +222,22 @@ class StdoutSinks:
         self._on_gone()
 
 
+class Writer:
+    """Writes one format for one source."""
+
+    def hear(self, result: "Results | TurnInfo", *, final: bool) -> None:
+        """Take note of an interim or a final; most formats have no use for it."""
+
+    def utterance(self, utterance: Utterance) -> None:
+        """Write a finished utterance, unless everything comes at the end."""
+
+    def end(self, transcript: Transcript) -> None:
+        """Write what has not been written."""
+        raise NotImplementedError
+
+
 @define
-class TextWriter:
+class TextWriter(Writer):
     """``txt``: one line for each utterance, as it comes.
 
     Args:
@@ -225,7 +263,44 @@ class TextWriter:
 
 
 @define
-class JsonWriter:
+class CaptionWriter(Writer):
+    """``srt`` and ``vtt``: captions, as they come.
+
+    Args:
+        sink: where to.
+        captions: makes them.
+    """
+
+    sink: Sink
+    captions: "CaptionText"
+    _begun: bool = False
+    _utterances: int = 0
+
+    def hear(self, result: "Results | TurnInfo", *, final: bool) -> None:
+        """Captions of one channel wait for what another one began earlier."""
+        self._put(self.captions.hear(result, final=final))
+
+    def utterance(self, utterance: Utterance) -> None:
+        """Write its captions."""
+        self._utterances += 1
+        self._put(self.captions.add(utterance))
+
+    def end(self, transcript: Transcript) -> None:
+        """Write what has not come as an event, and what has waited; without any, what an empty file holds."""
+        for utterance in transcript.utterances[self._utterances :]:
+            self.utterance(utterance)
+        self._put(self.captions.finish())
+        if not self._begun:
+            self.sink(self.captions.header)
+
+    def _put(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            self.sink(text if self._begun else self.captions.header + text)
+            self._begun = True
+
+
+@define
+class JsonWriter(Writer):
     """``json``: one document with everything, at the end.
 
     Args:
@@ -235,9 +310,6 @@ class JsonWriter:
 
     sink: Sink
     source: str
-
-    def utterance(self, utterance: Utterance) -> None:
-        """It comes with the whole."""
 
     def end(self, transcript: Transcript) -> None:
         """Write the document."""

@@ -17,6 +17,7 @@ from streamclient.cli.output import FORMATS, StdoutSinks, plan_targets
 from streamclient.cli.query import parse_parameters, raw_format, to_options, unknown_parameters
 from streamclient.cli.screen import LiveScreen, Screen, open_screen
 from streamclient.cli.signals import Interrupt
+from streamclient.errors import OptionsError, PluginError
 from streamclient.options import RAW_ENCODINGS
 from streamclient.policies import Timeouts
 from streamclient.settings import Settings
@@ -24,6 +25,7 @@ from streamclient.sources.files import STDIN
 
 if TYPE_CHECKING:
     from streamclient.cli.job import Service
+    from streamclient_plugins.captions import Style
 
 __all__ = ["command"]
 
@@ -33,6 +35,7 @@ Examples:
   streamclient transcribe talk.wav
   streamclient transcribe talk.wav > talk.txt          captions on the terminal, the text in the file
   streamclient transcribe *.wav -f txt -f json -j 4    files talk.txt, talk.json, ... four at a time
+  streamclient transcribe talk.wav -f srt -f vtt       captions, files talk.srt and talk.vtt
   streamclient transcribe call.raw --encoding mulaw --sample-rate 8000
   ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
   streamclient transcribe - --json < talk.wav | jq -r 'select(.event == "utterance").text'
@@ -92,6 +95,13 @@ audio, service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Audi
     help="Write files, and here.  [default: the current directory]",
 )
 @output("--overwrite", is_flag=True, help="Replace files that exist.")
+@output(
+    "--captions",
+    metavar="OPTION=VALUE,...",
+    multiple=True,
+    help="Limits of srt and vtt: preset (netflix, bbc or 608), line_length, lines, min_duration, max_duration, "
+    "reading_speed, gap.  [default: preset=netflix]",
+)
 @work("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Files at a time.")
 @work(
     "--plugin",
@@ -142,6 +152,7 @@ class Choice:
     template: str | None
     output_dir: Path | None
     overwrite: bool
+    captions: tuple[str, ...]
     jobs: int
     plugins: tuple[str, ...]
     quiet: bool
@@ -171,6 +182,7 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
     raw = raw_format(parameters)
     to_options(parameters, raw)  # what is wrong with them is said before any work
     plugins = _plugins(choice)
+    caption_style = _caption_style(choice)
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         screen = stack.enter_context(open_screen(quiet=choice.quiet, to_stdout=to_stdout))
@@ -185,6 +197,7 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
             plugins=plugins,
             realtime=choice.realtime,
             interims=choice.interim,
+            caption_style=caption_style,
             overwrite=choice.overwrite,
             screen=screen,
             stdout=stdout,
@@ -240,6 +253,20 @@ def _plugins(choice: Choice) -> list[object | str]:
         options = {} if plain else {**tables.pop(name, {}), **parse_options(name, words)}
         plugins.append(spec if plain else configure_plugin(name, options))
     return plugins + [configure_plugin(name, table) for name, table in tables.items()]
+
+
+def _caption_style(choice: Choice) -> "Style":
+    from streamclient.plugin_options import parse_options, read_options
+    from streamclient_plugins.captions import style_of
+
+    try:
+        given = parse_options("captions", ",".join(choice.captions))
+        limits: dict[str, Any] = read_options("captions", style_of, given)
+        return style_of(**limits)
+    except PluginError as error:
+        raise OptionsError(error.message.replace("Plugin 'captions'", "--captions", 1), hint=error.hint) from error
+    except ValueError as error:
+        raise OptionsError(f"--captions: {error}") from error
 
 
 def _service(choice: Choice, screen: Screen, stack: ExitStack) -> "Service":
