@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from streamclient.cli.output import FileSink, JsonWriter, StdoutSinks, Target, TextWriter, plan_targets
+from streamclient.cli.output import (
+    CaptionWriter,
+    FileSink,
+    JsonWriter,
+    StdoutSinks,
+    Target,
+    TextWriter,
+    plan_targets,
+)
 from streamclient.cli.screen import Screen
 from streamclient.errors import OptionsError, StreamClientError
 from streamclient.events import Transcript, Utterance
+from streamclient_plugins.captions import CaptionText
 
 ONE = Utterance(0, 0.0, 1.0, "one")
 TWO = Utterance(1, 1.0, 2.0, "two", channel=1, speaker=0)
@@ -73,6 +82,13 @@ def test_existing_file_is_refused_unless_asked_for() -> None:
     assert plan("a.wav", template="{stem}.txt", overwrite=True)
 
 
+def test_captions_of_several_files_need_files() -> None:
+    """Two caption files after one another are none."""
+    with pytest.raises(OptionsError, match="cannot share standard output as srt"):
+        plan("a.wav", "b.wav", formats=("srt",))
+    assert plan("a.wav", formats=("srt",)) == [[Target("srt")]]
+
+
 def test_file_comes_with_its_first_text() -> None:
     """A file is not touched before there is something to write, and is whole after every write."""
     sink = FileSink(Path("deep/a.txt"))
@@ -105,6 +121,24 @@ def test_text_cannot_steer_the_terminal() -> None:
     lines: list[str] = []
     TextWriter(lines.append).utterance(Utterance(0, 0.0, 1.0, "one\x1b[2J\ntwo\x07\x9b"))
     assert lines == ["one[2J two\n"]
+
+
+def test_captions_are_written_as_they_come_with_nothing_missing() -> None:
+    """The header with the first cue, each cue as a text of its own, and at the end what did not come as an event."""
+    texts: list[str] = []
+    writer = CaptionWriter(texts.append, CaptionText("vtt", multichannel=True))
+    writer.utterance(ONE)
+    assert texts == ["WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v Channel 0>one</v>\n\n"]
+    writer.end(Transcript((ONE, TWO)))
+    assert texts[1:] == ["00:00:01.000 --> 00:00:02.000\n<v Channel 1, Speaker 0>two</v>\n\n"]
+
+
+def test_captions_of_silence_are_a_valid_file() -> None:
+    """A header, and nothing for SubRip, which has none."""
+    texts: list[str] = []
+    CaptionWriter(texts.append, CaptionText("vtt")).end(Transcript())
+    CaptionWriter(texts.append, CaptionText("srt")).end(Transcript())
+    assert texts == ["WEBVTT\n\n", ""]
 
 
 def test_json_is_one_document() -> None:
