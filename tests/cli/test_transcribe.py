@@ -332,3 +332,33 @@ def test_words_are_the_local_servers(wav: str, capsys: Capture) -> None:
         code, out, _ = invoke(capsys, ["transcribe", wav, "--url", server.url])
     assert code == 0
     assert out.split() == ["this", "is", "a", "test"]
+
+
+def test_captions_are_two_more_formats(wav: str, capsys: Capture) -> None:
+    """As files or on standard output, with limits of the user's own."""
+    speech = obedient(final("hello there and all the best to you", 0.0), final("good bye", 3.0), metadata(4.0))
+    with serving(speech) as service:
+        code, out, _ = invoke(capsys, ["transcribe", wav, "-f", "vtt", "--captions", "lines=1", "--url", service.url])
+    assert code == 0
+    assert out.startswith("WEBVTT\n\n00:00:00.000 --> ")
+    assert out.endswith("\ngood bye\n\n")
+    with serving(speech) as service:
+        code, out, _ = invoke(capsys, ["transcribe", wav, "-f", "srt", "-f", "vtt", "-q", "--url", service.url])
+    assert (code, out) == (0, "")
+    assert Path("talk.srt").read_text().startswith("1\n00:00:00,000 --> ")
+    assert Path("talk.vtt").read_text().startswith("WEBVTT\n\n")
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ("line_lenght=3", "--captions has no option 'line_lenght'; did you mean 'line_length'?"),
+        ("line_length=3", "--captions: 'line_length' must be >= 8: 3"),
+        ("lines=many", "--captions: lines='many' is not allowed; allowed is a whole number"),
+    ],
+)
+def test_wrong_limits_of_captions_are_wrong_use(limits: str, message: str, wav: str, capsys: Capture) -> None:
+    """Said before any work, with what is meant."""
+    code, out, err = invoke(capsys, ["transcribe", wav, "-f", "vtt", "--captions", limits])
+    assert (code, out) == (2, "")
+    assert message in err
