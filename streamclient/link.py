@@ -45,7 +45,7 @@ class Link:
     last_write: float = 0.0
     last_receive: float = 0.0
     last_ping: float = 0.0
-    unanswered_ping: float | None = None
+    pong_until: float = inf
     close_frame: tuple[int, str] | None = None
     metadata: Metadata | None = None
     summarised: bool = False
@@ -60,4 +60,4 @@ class Link:
     def heard(self, now: float) -> None:
         """The server has shown that it lives."""
         self.last_receive = now
-        self.unanswered_ping = None
+        self.pong_until = inf

@@ -268,13 +268,13 @@ class Protocol:
         if link.writing:
             link.writing = False
             link.last_write = now
-        if link.phase is Phase.UP and self._vitals.is_overdue(link, self._longest_lag, self._close_asked, now):
+        if link.phase is Phase.UP and self._vitals.is_overdue(link, self._close_asked, now):
             link.phase = Phase.HANGING_UP
         if link.phase is Phase.UP:
             frames = self._take_frames(now)
             if frames:
                 return Write(frames)
-            return Wait(self._vitals.next_deadline(link, self._longest_lag, self._close_asked))
+            return Wait(self._vitals.next_deadline(link, self._close_asked))
         if link.phase is Phase.HANGING_UP:
             link.phase = Phase.CUT
             return HangUp()
@@ -396,7 +396,7 @@ class Protocol:
             link.close_stream_sent = link.close_stream_in_flight = True
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
         if not frames:
-            frames += self._vitals.due(link, now)
+            frames += self._vitals.due(link, self._longest_lag, now)
         link.writing = any(frame.kind in SIGNS_OF_LIFE for frame in frames)
         return tuple(frames)
 

@@ -3,7 +3,7 @@
 from math import inf
 
 from streamclient.actions import Frame, FrameKind
-from streamclient.endings import ABNORMAL
+from streamclient.endings import ABNORMAL, NETWORK
 from streamclient.errors import CloseTimeout, ConnectionLost, StreamClientError
 from streamclient.link import Link
 from streamclient.policies import Timeouts
@@ -24,8 +24,14 @@ class Vitals:
         self._timeouts = timeouts
         self._keep_alive = keep_alive
 
-    def due(self, link: Link, now: float) -> list[Frame]:
-        """What is to be sent now; after CloseStream nothing more is, not even this."""
+    def due(self, link: Link, lag: float, now: float) -> list[Frame]:
+        """What is to be sent now; after CloseStream nothing more is, not even this.
+
+        Args:
+            link: the connection.
+            lag: seconds of audio that the server has not answered yet; a ping waits behind them.
+            now: the time.
+        """
         frames: list[Frame] = []
         if link.close_stream_sent:
             return frames
@@ -34,27 +40,28 @@ class Vitals:
             frames.append(Frame(FrameKind.TEXT, self._keep_alive))
         if now >= link.last_ping + self._timeouts.ping:
             link.last_ping = now
-            if link.unanswered_ping is None:
-                link.unanswered_ping = now
+            if link.pong_until == inf:
+                link.pong_until = now + self._timeouts.pong + lag
             frames.append(Frame(FrameKind.PING))
         return frames
 
-    def next_deadline(self, link: Link, lag: float, close_asked: float) -> float | None:
+    def next_deadline(self, link: Link, close_asked: float) -> float | None:
         """When to look again; ``None`` for never."""
-        deadline = min(self._until_close(link, close_asked), self._until_pong(link, lag), link.drain_until)
+        deadline = min(self._until_close(link, close_asked), link.pong_until, link.drain_until)
         if not link.close_stream_sent and link.drain_until == inf:
             deadline = min(deadline, link.last_ping + self._timeouts.ping)
             if self._keep_alive:
                 deadline = min(deadline, link.last_write + self._timeouts.keepalive)
         return None if deadline == inf else deadline
 
-    def is_overdue(self, link: Link, lag: float, close_asked: float, now: float) -> bool:
+    def is_overdue(self, link: Link, close_asked: float, now: float) -> bool:
         """Whether the connection is to be given up; why is in ``link.reason``, unless there was a reason before."""
         reason: StreamClientError | None = None
         if now >= self._until_close(link, close_asked):
             reason = CloseTimeout(f"The server said nothing for {self._timeouts.close:g} s while closing")
-        elif now >= self._until_pong(link, lag):
-            reason = ConnectionLost("Connection lost: the server does not answer pings", code=ABNORMAL)
+        elif now >= link.pong_until:
+            silence = "Connection lost: the server does not answer pings"
+            reason = ConnectionLost(silence, code=ABNORMAL, hint=NETWORK)
         elif now < link.drain_until:
             return False
         link.reason = link.reason or reason
@@ -63,7 +70,3 @@ class Vitals:
     def _until_close(self, link: Link, close_asked: float) -> float:
         """While closing, a server that says nothing for too long is given up; what still goes out is progress."""
         return max(close_asked, link.last_receive, link.last_write) + self._timeouts.close
-
-    def _until_pong(self, link: Link, lag: float) -> float:
-        """A ping waits behind the audio in front of it, so a server that lags has as much longer to answer."""
-        return inf if link.unanswered_ping is None else link.unanswered_ping + self._timeouts.pong + lag

@@ -461,6 +461,19 @@ def test_server_that_lags_has_longer_to_answer() -> None:
     assert stream.act() == HangUp()
 
 
+def test_audio_after_a_ping_gives_no_longer_to_answer() -> None:
+    """Only what is in front of the ping counts; else a live stream into the void would never be noticed."""
+    stream = Stream(timeouts=Timeouts(ping=10.0, pong=5.0, keepalive=inf)).open()
+    began = stream.now
+    while not isinstance(action := stream.act(), HangUp):
+        assert isinstance(action, Wait | Write)
+        assert stream.now < began + 60.0
+        stream.written()
+        stream.now += 0.1
+        stream.protocol.send_audio(FRAME[:3200])
+    assert 10.0 + 5.0 + 10.0 <= stream.now - began < 26.0
+
+
 def test_further_pings_do_not_put_off_the_deadline() -> None:
     """The oldest ping without an answer counts."""
     stream = Stream(timeouts=Timeouts(ping=2.0, pong=5.0, keepalive=inf)).open()
