@@ -219,8 +219,8 @@ class Lane:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the plugin has had its last event."""
-        return self._worker.ended.is_set()
+        """Whether the plugin has had its last event, or will have none."""
+        return not self._worker.is_running
 
     @property
     def is_current(self) -> bool:
