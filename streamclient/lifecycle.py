@@ -132,8 +132,8 @@ def _close_after_threads_are_joined() -> None:
 def _close_forgotten(streams: list[OpenStream]) -> None:
     if not streams:
         return
-    log.warning("Closing %d stream(s) that were still open at exit: %s", len(streams), streams)
     try:
+        log.warning("Closing %d stream(s) that were still open at exit: %s", len(streams), streams)
         in_time = _close(streams, None)
     except BaseException:  # Ctrl-C: nobody wants to wait, and the second hook must not begin again
         _cut(streams)
