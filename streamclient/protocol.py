@@ -16,6 +16,7 @@ from random import random as uniform
 
 from streamclient.actions import Action, Connect, Finish, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.audio import Span
+from streamclient.containers import Place, track_for
 from streamclient.dialect import dialect_for
 from streamclient.endings import ABNORMAL, Ending, explain, reason_id
 from streamclient.errors import CloseTimeout, ConnectError, ConnectionLost, StreamClientError
@@ -30,13 +31,14 @@ from streamclient.events import (
     StreamStats,
     Transcript,
 )
+from streamclient.heard import Heard
 from streamclient.journal import Journal, Room, Spilled
 from streamclient.link import Link, Phase
-from streamclient.messages import Message, Metadata, Results
+from streamclient.messages import Message
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.outage import Outage
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
-from streamclient.timeline import Coverage, confirmed_bytes, moved, without_known
+from streamclient.timeline import TOLERANCE
 from streamclient.vitals import Vitals
 
 __all__ = ["TRANSITIONS", "Protocol"]
@@ -96,8 +98,7 @@ class Protocol:
         options: what the service is asked for.
         timeouts: deadlines.
         buffer: bounds.
-        reconnect: when to build a lost connection again; ``None`` for never. Only audio whose bytes have a known
-            duration can be sent again from the right place.
+        reconnect: when to build a lost connection again; ``None`` for never.
         random: a number from 0 to 1, anew at each call.
     """
 
@@ -112,13 +113,14 @@ class Protocol:
         self.state = StreamState.NEW
         self.error: StreamClientError | None = None
         self._dialect = dialect_for(options)
-        self._clock = options.clock
         self._vitals = Vitals(timeouts, self._dialect.keep_alive)
-        replays = reconnect is not None and self._clock.bytes_per_second is not None
-        self._outage = Outage(reconnect, random) if reconnect is not None and replays else None
-        self._journal = Journal(buffer.max_memory, buffer.max_disk, self._clock.frame_bytes, keeps=replays)
-        self._coverage = Coverage()
-        self._assembler = self._dialect.assembler()
+        self._outage = None if reconnect is None else Outage(reconnect, random)
+        keeps = reconnect is not None
+        self._journal = Journal(buffer.max_memory, buffer.max_disk, options.clock.frame_bytes, keeps=keeps)
+        self._is_raw = options.clock.bytes_per_second is not None
+        self._track = track_for(options.clock)
+        self._place = Place()
+        self._heard = Heard(self._dialect)
         self._link = Link()
         self._lost: ConnectionLost | None = None
         self._connect_at: float | None = None
@@ -130,10 +132,7 @@ class Protocol:
         self._complete = False
         self._was_connected = False
         self._last_close: tuple[int, str] | None = None
-        self._metadata: Metadata | None = None
-        self._duration = 0.0
         self._request_ids: list[str] = []
-        self._messages_received = 0
         self._frames_sent = 0
         self._reconnects = 0
 
@@ -151,7 +150,13 @@ class Protocol:
 
     def room(self, size: int) -> Room:
         """Where ``size`` more bytes may be added now."""
-        return self._journal.room(size)
+        room = self._journal.room(size)
+        if room is Room.NONE and not self._track.follows:
+            # No final will ever free what is kept, so go on without being able to send it again.
+            self._outage = None
+            self._journal.stop_keeping()
+            room = self._journal.room(size)
+        return room
 
     def refuse_disk(self) -> None:
         """The disk takes no more audio: go on with memory alone."""
@@ -162,11 +167,13 @@ class Protocol:
         if self.state not in ACCEPTING or not audio or self._journal.room(len(audio)) is not IN_MEMORY:
             return False
         self._journal.add_audio(audio)
+        self._track.receive(audio)
         return True
 
-    def send_audio(self, audio: bytes | Spilled) -> None:
-        """Accept a chunk that is not empty and for which there is room."""
-        self._journal.add_audio(audio)
+    def send_audio(self, audio: bytes, where: Spilled | None = None) -> None:
+        """Accept a chunk that is not empty and for which there is room, perhaps on disk."""
+        self._journal.add_audio(where or audio)
+        self._track.receive(audio)
 
     def send_control(self, text: str) -> None:
         """Accept a control message for which there is room; it keeps its place among the audio."""
@@ -206,7 +213,7 @@ class Protocol:
             self._request_ids.append(request_id)
         again, self._was_connected = self._was_connected, True
         self._journal.rewind()
-        self._link = Link.up(now, base=self._journal.audio_taken)
+        self._link = Link.up(now, self._place, self._greeting())
         if self._aborted:
             self._link.phase = Phase.HANGING_UP
             return []
@@ -224,13 +231,17 @@ class Protocol:
 
     def receive_message(self, message: Message, now: float) -> list[Event]:
         """A message of the server; what it means for hooks, in order."""
-        self._link.heard(now)
-        self._messages_received += 1
-        placed = self._placed(message)
-        if placed is None:
-            return []
-        self._take_note(placed)
-        return [placed, *self._assembler.receive(placed)]
+        link = self._link
+        link.heard(now)
+        link.take_note(message)
+        taken = self._journal.audio_taken
+        most = self._track.most_seconds(taken)
+        events, progress = self._heard.receive(message, link.base.seconds, most, again=self._reconnects > 0)
+        if self._outage is not None and progress:
+            self._outage.works()
+            self._place = self._track.place_for(self._heard.confirmed, taken)
+            self._journal.confirm(self._place.offset)
+        return events
 
     def receive_ping(self, payload: bytes, now: float) -> None:
         """A ping of the server; only the newest needs an answer."""
@@ -304,7 +315,7 @@ class Protocol:
     def finish(self) -> list[Event]:
         """The last events of the stream."""
         self._journal.discard()
-        events: list[Event] = [*self._assembler.finish()]
+        events: list[Event] = [*self._heard.finish()]
         if self.error is not None:
             events.append(Failed(self.error))
         transcript = self.transcript()
@@ -325,9 +336,9 @@ class Protocol:
         unconfirmed = self._unconfirmed() if ended and not self._complete else None
         code, reason = self._last_close or (ABNORMAL if ended and self._was_connected else None, "")
         return Transcript(
-            utterances=tuple(self._assembler.utterances),
-            duration=self._duration,
-            metadata=self._metadata,
+            utterances=self._heard.utterances,
+            duration=self._heard.duration,
+            metadata=self._heard.metadata,
             request_ids=self.request_ids,
             complete=self._complete,
             close_code=code,
@@ -339,48 +350,18 @@ class Protocol:
         """The counters; what the plugins' lanes count is not among them."""
         return StreamStats(
             audio_bytes=self._journal.audio_accepted,
-            audio_seconds=self._clock.seconds(self._journal.audio_accepted),
+            audio_seconds=self._accepted_seconds,
             frames_sent=self._frames_sent,
-            messages_received=self._messages_received,
+            messages_received=self._heard.messages,
             keepalives_sent=self._vitals.keepalives_sent,
             reconnects=self._reconnects,
             lag=self._lag,
-            buffered_seconds=self._clock.seconds(self._journal.audio_waiting),
+            buffered_seconds=self._accepted_seconds - self._track.seconds_at(self._journal.audio_taken),
         )
-
-    # Inside: what is received.
 
     @property
     def _has_ended(self) -> bool:
         return self.state in (StreamState.CLOSED, StreamState.FAILED)
-
-    def _placed(self, message: Message) -> Message | None:
-        """The message at its place in the stream; nothing of what was final before."""
-        placed = moved(message, self._clock.seconds(self._link.base))
-        if not isinstance(placed, Results) or not self._reconnects:
-            return placed
-        return without_known(placed, self._coverage.final_until(placed.channel))
-
-    def _take_note(self, message: Message) -> None:
-        link = self._link
-        if isinstance(message, Results):
-            link.has_results = True
-            link.transcribed = link.transcribed or bool(message.transcript)
-        elif isinstance(message, Metadata):
-            link.metadata = self._metadata = message
-            link.summarised = link.close_stream_sent
-            self._duration = max(self._duration, self._clock.seconds(link.base) + message.duration)
-        final_end = self._dialect.final_end(message)
-        if final_end is not None and self._clock.bytes_per_second:
-            # A service that rounds up must not seem to have heard what it was not sent.
-            channel, end = final_end
-            final_end = channel, min(end, self._clock.seconds(self._journal.audio_taken))
-        progress = self._coverage.receive(message, final_end)
-        self._duration = max(self._duration, self._coverage.furthest) if self._metadata is None else self._duration
-        if self._outage is not None:
-            if progress:
-                self._outage.works()
-            self._journal.confirm(confirmed_bytes(self._clock, self._coverage.confirmed))
 
     # Inside: what is sent.
 
@@ -389,8 +370,8 @@ class Protocol:
         link = self._link
         if link.drain_until != inf:
             return ()
-        frames = [frame for frame in (link.pong, link.greeting) if frame is not None]
-        link.pong = link.greeting = None
+        frames = [*link.greeting] if link.pong is None else [link.pong, *link.greeting]
+        link.pong, link.greeting = None, ()
         frames += self._take_accepted()
         if self._close_asked < inf and not link.close_stream_sent and not self._journal:
             link.close_stream_sent = link.close_stream_in_flight = True
@@ -417,11 +398,11 @@ class Protocol:
     @property
     def _lag(self) -> float:
         """Seconds of audio sent but not yet covered by any result (Deepgram: Measuring Streaming Latency)."""
-        return max(self._clock.seconds(self._journal.audio_taken) - self._coverage.furthest, 0.0)
+        return max(self._track.seconds_at(self._journal.audio_taken) - self._heard.furthest, 0.0)
 
     @property
     def _longest_lag(self) -> float:
-        return LAG_WHEN_UNKNOWN if self._clock.bytes_per_second is None else self._lag
+        return self._lag if self._is_raw else LAG_WHEN_UNKNOWN
 
     # Inside: endings.
 
@@ -430,7 +411,12 @@ class Protocol:
         return self._request_ids[-1] if self._request_ids else None
 
     def _unconfirmed(self) -> Span | None:
-        return self._coverage.unconfirmed(self._clock.seconds(self._journal.audio_accepted))
+        return self._heard.unconfirmed(self._accepted_seconds)
+
+    @property
+    def _accepted_seconds(self) -> float:
+        """Seconds of audio accepted; 0.0 where only the service can tell."""
+        return self._track.seconds_at(self._journal.audio_accepted)
 
     def _settle(self) -> None:
         """A connection has ended: the stream ends with it, or goes on with another one."""
@@ -497,9 +483,15 @@ class Protocol:
         assert self._outage is not None
         self._lost = None
         self._reconnects += 1
-        if self._configuration is not None:
-            self._link.greeting = Frame(FrameKind.TEXT, self._configuration)
         return [Reconnected(self._outage.connected(now), request_id)]
+
+    def _greeting(self) -> tuple[Frame, ...]:
+        """What a connection is told before the audio: the configuration, and how to decode what follows."""
+        header, size = self._place.header, self._journal.frame_bytes
+        pieces = [Frame(FrameKind.AUDIO, header[start : start + size]) for start in range(0, len(header), size)]
+        if self._configuration is not None:
+            return (Frame(FrameKind.TEXT, self._configuration), *pieces)
+        return tuple(pieces)
 
     def _decide(self) -> StreamClientError | None:
         """The error that the end of the connection is; the first reason wins, but for the server's own."""
@@ -515,7 +507,7 @@ class Protocol:
                 normal_ends=self._dialect.normal_ends,
                 metadata=link.metadata,
                 summarised=link.summarised or (link.close_stream_sent and self._is_all_final),
-                audio_sent=self._journal.audio_taken - link.base,
+                audio_sent=self._journal.audio_taken - link.base.offset,
                 transcribed=link.transcribed,
                 request_id=self._request_id,
                 unconfirmed=self._unconfirmed(),
@@ -531,8 +523,8 @@ class Protocol:
     @property
     def _is_all_final(self) -> bool:
         """Whether finals cover every byte that was accepted."""
-        accepted = self._journal.audio_accepted
-        return bool(accepted) and confirmed_bytes(self._clock, self._coverage.confirmed) >= accepted
+        accepted = self._accepted_seconds
+        return accepted > 0 and self._heard.confirmed >= accepted - TOLERANCE
 
     def _end(self, error: StreamClientError | None) -> None:
         if self._has_ended:

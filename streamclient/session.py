@@ -166,7 +166,7 @@ class Session:
             with self._lock:
                 self._check_accepting()
                 self._opening.check(audio)
-                self._protocol.send_audio(spilled)
+                self._protocol.send_audio(audio, spilled)
                 self._has_accepted(audio)
         except StreamClientError:
             self._spill.forget()

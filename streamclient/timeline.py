@@ -6,10 +6,10 @@ first byte, so every time of a later connection is moved by the audio that came 
 
 from attrs import evolve
 
-from streamclient.audio import AudioClock, Span
+from streamclient.audio import Span
 from streamclient.messages import Alternative, Message, Results, SpeechStarted, TurnInfo, UtteranceEnd, Word
 
-__all__ = ["Coverage", "moved", "without_known"]
+__all__ = ["TOLERANCE", "Coverage", "moved", "without_known"]
 
 TOLERANCE = 0.0001
 """Seconds; the service's times carry single-precision noise, and replayed audio begins at a whole sample."""
@@ -47,12 +47,6 @@ class Coverage:
         """The audio after that, of so many seconds that were accepted."""
         end = max(accepted, self.furthest)
         return Span(self.confirmed, end) if end > self.confirmed else None
-
-
-def confirmed_bytes(clock: AudioClock, seconds: float) -> int:
-    """The bytes that so many seconds are, in whole samples."""
-    sample = clock.bytes_per_sample_frame
-    return round(seconds * (clock.bytes_per_second or 0) / sample) * sample
 
 
 def moved(message: Message, by: float) -> Message:

@@ -1,10 +1,8 @@
 """The stream's timeline: pure numbers."""
 
-import pytest
-
-from streamclient.audio import AudioClock, Span
+from streamclient.audio import Span
 from streamclient.messages import Entity, Results, SpeechStarted, UtteranceEnd
-from streamclient.timeline import Coverage, confirmed_bytes, moved, without_known
+from streamclient.timeline import Coverage, moved, without_known
 from tests.support.messages import final, gap, interim
 
 
@@ -43,14 +41,6 @@ def test_only_more_than_before_is_progress() -> None:
     assert not coverage.receive(interim("a", 0.0, 1.0), None)
     assert coverage.receive(final("a", 0.0, 1.0), (0, 1.0))
     assert not coverage.receive(final("a", 0.0, 1.0), (0, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "size"), [(0.0, 0), (1.0, 64000), (0.99999, 64000), (1.00002, 64000), (1.0001, 64008)]
-)
-def test_confirmed_audio_is_whole_samples(seconds: float, size: int) -> None:
-    """Times are rounded to the nearest sample over all channels."""
-    assert confirmed_bytes(AudioClock.of("linear16", 16000, 2), seconds) == size
 
 
 def test_what_was_final_is_not_said_again() -> None:
