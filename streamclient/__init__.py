@@ -138,6 +138,12 @@ if TYPE_CHECKING:
         Results as Results,
     )
     from streamclient.messages import (
+        SearchHit as SearchHit,
+    )
+    from streamclient.messages import (
+        SearchResult as SearchResult,
+    )
+    from streamclient.messages import (
         ServerError as ServerError,
     )
     from streamclient.messages import (
@@ -238,6 +244,8 @@ _HOMES = {
     "Message": "messages",
     "Metadata": "messages",
     "Results": "messages",
+    "SearchHit": "messages",
+    "SearchResult": "messages",
     "ServerError": "messages",
     "ServerWarning": "messages",
     "SpeechStarted": "messages",

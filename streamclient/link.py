@@ -52,6 +52,7 @@ class Link:
     summarised: bool = False
     transcribed: bool = False
     has_results: bool = False
+    asked_for_finals: bool = False
 
     @classmethod
     def up(cls, now: float, base: Place, greeting: tuple[Frame, ...]) -> "Link":

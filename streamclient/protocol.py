@@ -16,7 +16,6 @@ from random import random as uniform
 
 from streamclient.actions import Action, Connect, Finish, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.audio import Span
-from streamclient.containers import Place, track_for
 from streamclient.dialect import dialect_for
 from streamclient.endings import ABNORMAL, Ending, explain, reason_id
 from streamclient.errors import CloseTimeout, ConnectError, ConnectionLost, StreamClientError
@@ -32,13 +31,14 @@ from streamclient.events import (
     Transcript,
 )
 from streamclient.heard import Heard
-from streamclient.journal import Journal, Room, Spilled
+from streamclient.journal import Room, Spilled
 from streamclient.link import Link, Phase
 from streamclient.messages import Message
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.outage import Outage
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
 from streamclient.timeline import TOLERANCE
+from streamclient.upload import Upload
 from streamclient.vitals import Vitals
 
 __all__ = ["TRANSITIONS", "Protocol"]
@@ -74,15 +74,11 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
 """What leads from one state to another. The manual draws its diagram from this table."""
 
 # Looked up once: before Python 3.12 an enum's member costs as much as a call, and these are asked for with every chunk.
-IN_MEMORY = Room.MEMORY
 ACCEPTING = (StreamState.OPEN, StreamState.CONNECTING, StreamState.RECONNECTING)
 """States in which audio is accepted."""
 
 SIGNS_OF_LIFE = (FrameKind.AUDIO, FrameKind.TEXT)
 """Frames that tell the service that the stream lives on; pings and pongs do not."""
-
-BATCH_BYTES = 65536
-"""Audio taken at a time, so that an answer to a ping never waits behind more than this."""
 
 LAG_WHEN_UNKNOWN = 30.0
 """Seconds a server may lag where only it knows how long the audio lasts; any message of its shows that it lives."""
@@ -115,25 +111,20 @@ class Protocol:
         self._dialect = dialect_for(options)
         self._vitals = Vitals(timeouts, self._dialect.keep_alive)
         self._outage = None if reconnect is None else Outage(reconnect, random)
-        keeps = reconnect is not None
-        self._journal = Journal(buffer.max_memory, buffer.max_disk, options.clock.frame_bytes, keeps=keeps)
+        self._upload = Upload(self._dialect, options.clock, buffer, keeps=reconnect is not None)
         self._is_raw = options.clock.bytes_per_second is not None
-        self._track = track_for(options.clock)
-        self._place = Place()
         self._heard = Heard(self._dialect)
         self._link = Link()
         self._lost: ConnectionLost | None = None
         self._connect_at: float | None = None
         self._not_before = 0.0
         self._mute_ends = 0
-        self._configuration: str | None = None
         self._close_asked = inf
         self._aborted = False
         self._complete = False
         self._was_connected = False
         self._last_close: tuple[int, str] | None = None
         self._request_ids: list[str] = []
-        self._frames_sent = 0
         self._reconnects = 0
 
     # The caller's verbs.
@@ -150,34 +141,23 @@ class Protocol:
 
     def room(self, size: int) -> Room:
         """Where ``size`` more bytes may be added now."""
-        room = self._journal.room(size)
-        if room is Room.NONE and not self._track.follows:
-            # No final will ever free what is kept, so go on without being able to send it again.
-            self._outage = None
-            self._journal.stop_keeping()
-            room = self._journal.room(size)
-        return room
+        return self._upload.room(size)
 
     def refuse_disk(self) -> None:
         """The disk takes no more audio: go on with memory alone."""
-        self._journal.refuse_disk()
+        self._upload.refuse_disk()
 
     def accept(self, audio: bytes) -> bool:
         """Accept a chunk at once if the stream takes audio and memory has room for it; the usual case."""
-        if self.state not in ACCEPTING or not audio or self._journal.room(len(audio)) is not IN_MEMORY:
-            return False
-        self._journal.add_audio(audio)
-        self._track.receive(audio)
-        return True
+        return self.state in ACCEPTING and bool(audio) and self._upload.accept(audio)
 
-    def send_audio(self, audio: bytes, where: Spilled | None = None) -> None:
-        """Accept a chunk that is not empty and for which there is room, perhaps on disk."""
-        self._journal.add_audio(where or audio)
-        self._track.receive(audio)
+    def accept_spilled(self, audio: bytes, where: Spilled) -> None:
+        """Accept a chunk that lies on disk, and for which there is room."""
+        self._upload.accept_spilled(audio, where)
 
     def send_control(self, text: str) -> None:
         """Accept a control message for which there is room; it keeps its place among the audio."""
-        self._journal.add_control(text)
+        self._upload.accept_control(text)
 
     def finalize_message(self, channel: int | None) -> str:
         """The control message that asks for everything buffered as finals."""
@@ -212,8 +192,7 @@ class Protocol:
         if request_id:
             self._request_ids.append(request_id)
         again, self._was_connected = self._was_connected, True
-        self._journal.rewind()
-        self._link = Link.up(now, self._place, self._greeting())
+        self._link = Link.up(now, self._upload.place, self._upload.begin())
         if self._aborted:
             self._link.phase = Phase.HANGING_UP
             return []
@@ -234,13 +213,11 @@ class Protocol:
         link = self._link
         link.heard(now)
         link.take_note(message)
-        taken = self._journal.audio_taken
-        most = self._track.most_seconds(taken)
-        events, progress = self._heard.receive(message, link.base.seconds, most, again=self._reconnects > 0)
+        most, again = self._upload.most_seconds, self._reconnects > 0
+        events, progress = self._heard.receive(message, link.base.seconds, most, again=again)
         if self._outage is not None and progress:
             self._outage.works()
-            self._place = self._track.place_for(self._heard.confirmed, taken)
-            self._journal.confirm(self._place.offset)
+            self._upload.confirm(self._heard.confirmed)
         return events
 
     def receive_ping(self, payload: bytes, now: float) -> None:
@@ -272,8 +249,8 @@ class Protocol:
 
     # The writer's verbs.
 
-    def next_action(self, now: float) -> Action:
-        """What to do now."""
+    def next_action(self, now: float, *, is_pressed: bool = False) -> Action:
+        """What to do now; ``is_pressed`` while a caller waits for room."""
         link = self._link
         link.close_stream_in_flight = False
         if link.writing:
@@ -282,10 +259,12 @@ class Protocol:
         if link.phase is Phase.UP and self._vitals.is_overdue(link, self._close_asked, now):
             link.phase = Phase.HANGING_UP
         if link.phase is Phase.UP:
-            frames = self._take_frames(now)
+            needs_finals = is_pressed and not self._upload.waits
+            frames = self._take_frames(now, needs_finals=needs_finals)
             if frames:
                 return Write(frames)
-            return Wait(self._vitals.next_deadline(link, self._close_asked))
+            deadline = self._vitals.next_deadline(link, self._close_asked, needs_finals=needs_finals)
+            return Wait(deadline)
         if link.phase is Phase.HANGING_UP:
             link.phase = Phase.CUT
             return HangUp()
@@ -314,7 +293,7 @@ class Protocol:
 
     def finish(self) -> list[Event]:
         """The last events of the stream."""
-        self._journal.discard()
+        self._upload.discard()
         events: list[Event] = [*self._heard.finish()]
         if self.error is not None:
             events.append(Failed(self.error))
@@ -349,14 +328,14 @@ class Protocol:
     def stats(self) -> StreamStats:
         """The counters; what the plugins' lanes count is not among them."""
         return StreamStats(
-            audio_bytes=self._journal.audio_accepted,
-            audio_seconds=self._accepted_seconds,
-            frames_sent=self._frames_sent,
+            audio_bytes=self._upload.bytes_accepted,
+            audio_seconds=self._upload.seconds_accepted,
+            frames_sent=self._upload.frames,
             messages_received=self._heard.messages,
             keepalives_sent=self._vitals.keepalives_sent,
             reconnects=self._reconnects,
             lag=self._lag,
-            buffered_seconds=self._accepted_seconds - self._track.seconds_at(self._journal.audio_taken),
+            buffered_seconds=self._upload.seconds_accepted - self._upload.seconds_taken,
         )
 
     @property
@@ -365,40 +344,30 @@ class Protocol:
 
     # Inside: what is sent.
 
-    def _take_frames(self, now: float) -> tuple[Frame, ...]:
+    def _take_frames(self, now: float, *, needs_finals: bool) -> tuple[Frame, ...]:
         """The next frames, in order: answers, then what was accepted, then the end, or signs of life."""
         link = self._link
         if link.drain_until != inf:
             return ()
         frames = [*link.greeting] if link.pong is None else [link.pong, *link.greeting]
         link.pong, link.greeting = None, ()
-        frames += self._take_accepted()
-        if self._close_asked < inf and not link.close_stream_sent and not self._journal:
+        frames += self._upload.take()
+        link.asked_for_finals &= not frames
+        if self._close_asked < inf and not link.close_stream_sent and not self._upload.waits:
             link.close_stream_sent = link.close_stream_in_flight = True
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
+        if not frames and needs_finals and self._vitals.is_stuck(link, now):
+            link.asked_for_finals = True
+            frames.append(Frame(FrameKind.TEXT, self._dialect.finalize(None)))
         if not frames:
             frames += self._vitals.due(link, self._longest_lag, now)
         link.writing = any(frame.kind in SIGNS_OF_LIFE for frame in frames)
         return tuple(frames)
 
-    def _take_accepted(self) -> list[Frame]:
-        frames: list[Frame] = []
-        room = BATCH_BYTES
-        while room > 0 and self._journal:
-            payload = self._journal.take()
-            room -= len(payload)
-            if isinstance(payload, str):
-                self._configuration = self._dialect.configured(self._configuration, payload)
-                frames.append(Frame(FrameKind.TEXT, payload))
-            else:
-                self._frames_sent += 1
-                frames.append(Frame(FrameKind.AUDIO, payload))
-        return frames
-
     @property
     def _lag(self) -> float:
         """Seconds of audio sent but not yet covered by any result (Deepgram: Measuring Streaming Latency)."""
-        return max(self._track.seconds_at(self._journal.audio_taken) - self._heard.furthest, 0.0)
+        return max(self._upload.seconds_taken - self._heard.furthest, 0.0)
 
     @property
     def _longest_lag(self) -> float:
@@ -411,12 +380,7 @@ class Protocol:
         return self._request_ids[-1] if self._request_ids else None
 
     def _unconfirmed(self) -> Span | None:
-        return self._heard.unconfirmed(self._accepted_seconds)
-
-    @property
-    def _accepted_seconds(self) -> float:
-        """Seconds of audio accepted; 0.0 where only the service can tell."""
-        return self._track.seconds_at(self._journal.audio_accepted)
+        return self._heard.unconfirmed(self._upload.seconds_accepted)
 
     def _settle(self) -> None:
         """A connection has ended: the stream ends with it, or goes on with another one."""
@@ -432,7 +396,7 @@ class Protocol:
             self._end(error)
 
     def _may_reconnect(self, error: ConnectionLost) -> bool:
-        if self._outage is None or not error.retryable:
+        if not self._upload.keeps or not error.retryable:
             return False
         mute = reason_id(error.reason) == "NET-0000" and not self._link.has_results
         self._mute_ends = self._mute_ends + 1 if mute else 0
@@ -485,14 +449,6 @@ class Protocol:
         self._reconnects += 1
         return [Reconnected(self._outage.connected(now), request_id)]
 
-    def _greeting(self) -> tuple[Frame, ...]:
-        """What a connection is told before the audio: the configuration, and how to decode what follows."""
-        header, size = self._place.header, self._journal.frame_bytes
-        pieces = [Frame(FrameKind.AUDIO, header[start : start + size]) for start in range(0, len(header), size)]
-        if self._configuration is not None:
-            return (Frame(FrameKind.TEXT, self._configuration), *pieces)
-        return tuple(pieces)
-
     def _decide(self) -> StreamClientError | None:
         """The error that the end of the connection is; the first reason wins, but for the server's own."""
         link = self._link
@@ -507,7 +463,7 @@ class Protocol:
                 normal_ends=self._dialect.normal_ends,
                 metadata=link.metadata,
                 summarised=link.summarised or (link.close_stream_sent and self._is_all_final),
-                audio_sent=self._journal.audio_taken - link.base.offset,
+                audio_sent=self._upload.bytes_taken - link.base.offset,
                 transcribed=link.transcribed,
                 request_id=self._request_id,
                 unconfirmed=self._unconfirmed(),
@@ -523,7 +479,7 @@ class Protocol:
     @property
     def _is_all_final(self) -> bool:
         """Whether finals cover every byte that was accepted."""
-        accepted = self._accepted_seconds
+        accepted = self._upload.seconds_accepted
         return accepted > 0 and self._heard.confirmed >= accepted - TOLERANCE
 
     def _end(self, error: StreamClientError | None) -> None:

@@ -166,7 +166,7 @@ class Session:
             with self._lock:
                 self._check_accepting()
                 self._opening.check(audio)
-                self._protocol.send_audio(audio, spilled)
+                self._protocol.accept_spilled(audio, spilled)
                 self._has_accepted(audio)
         except StreamClientError:
             self._spill.forget()
@@ -321,6 +321,7 @@ class Session:
         if room is not Room.NONE:
             return room
         self._blocked += 1
+        self._bell.ring()
         try:
             while (room := self._protocol.room(size)) is Room.NONE:
                 left = deadline.left()
@@ -367,7 +368,7 @@ class Session:
                     self._protocol.request_close(now)
                 if self._give_up:
                     self._protocol.abort()
-                action = self._protocol.next_action(now)
+                action = self._protocol.next_action(now, is_pressed=self._blocked > 0)
                 self._sender_waits = isinstance(action, Wait)
                 if self._blocked:
                     self._room.notify_all()

@@ -1,5 +1,6 @@
 """WebM and Matroska (RFC 9559): a description, then clusters of blocks."""
 
+import re
 import struct
 
 from streamclient.containers.opus import RATE, packet_samples
@@ -13,6 +14,8 @@ ENTERED = (SEGMENT, INFO, CLUSTER, BLOCK_GROUP)
 TICK, TIMESTAMP, SIMPLE_BLOCK, BLOCK = 0x2AD7B1, 0xE7, 0xA3, 0xA1
 LOOKED_AT = {TICK: 8, TIMESTAMP: 8, SIMPLE_BLOCK: 6, BLOCK: 6}
 """Bytes of these elements that are looked at, at most; all other elements are skipped unseen."""
+VIDEO = re.compile(rb"\x86.V_", re.DOTALL)
+"""The name of a codec, where it is one of pictures."""
 LONGEST_HEAD = 12
 """Bytes of an element's name and size."""
 
@@ -62,8 +65,8 @@ class Matroska(HeaderWalk):
 
     def _begin_cluster(self, at: int) -> None:
         if self._head is not None:
-            self._counts = b"A_OPUS" in self._head and b"V_" not in self._head
             self.end_header(at)
+            self._counts = b"A_OPUS" in self.header and not VIDEO.search(self.header)
         self._waiting = self._position + at
 
     def _block(self, content: bytes) -> None:

@@ -22,6 +22,7 @@ class Wav(HeaderWalk):
         self._rate = 0
         self._first = 0
         self._left: int | None = None
+        self._there = 0
 
     def unit(self, window: bytearray, at: int) -> int:
         """A chunk of the header, or samples."""
@@ -64,7 +65,8 @@ class Wav(HeaderWalk):
             self._left -= taken
             self.follows = self._left > 0
         self._marked = self._position + there
-        self.seconds += taken / self._block / self._rate
+        self._there += taken
+        self.seconds = self._there // self._block / self._rate
         return there
 
     def seconds_at(self, offset: int) -> float:
