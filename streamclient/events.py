@@ -121,7 +121,7 @@ class StreamStats:
 
     Args:
         audio_bytes: accepted by ``send()``.
-        audio_seconds: the same in seconds; 0.0 where only the server knows how long the bytes last.
+        audio_seconds: the same in seconds, of a container about; 0.0 where only the server knows how long it lasts.
         frames_sent: audio frames handed to the network.
         messages_received: text messages from the server.
         keepalives_sent: KeepAlive messages.

@@ -82,4 +82,4 @@ class Vitals:
 
     def _until_stuck(self, link: Link) -> float:
         """A service that has said nothing for a while has nothing to say; it is asked for finals once."""
-        return inf if link.asked_for_finals else max(link.last_receive, link.last_write) + PATIENCE
+        return inf if link.asked_for_finals else link.last_receive + PATIENCE

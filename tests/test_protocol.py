@@ -476,7 +476,7 @@ def test_audio_after_a_ping_gives_no_longer_to_answer() -> None:
         assert stream.now < began + 60.0
         stream.written()
         stream.now += 0.1
-        stream.protocol.send_audio(FRAME[:3200])
+        stream.protocol.accept(FRAME[:3200])
     assert 10.0 + 5.0 + 10.0 <= stream.now - began < 26.0
 
 
