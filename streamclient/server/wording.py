@@ -74,7 +74,7 @@ def _replaced(words: list[Word], wanted: Replacement) -> Iterator[Word]:
     length, index = len(wanted.find), 0
     while index < len(words):
         found = words[index : index + length]
-        if length and tuple(word.text for word in found) == wanted.find:
+        if length and tuple(word.text.lower() for word in found) == wanted.find:
             if wanted.replacement:
                 yield _joined(found, wanted.replacement, _with_mark(wanted.replacement, found[-1]))
             index += length

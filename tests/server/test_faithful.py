@@ -180,7 +180,7 @@ def test_results_have_every_field(server: LocalServer) -> None:
 
 def test_what_was_not_asked_for_is_not_sent(server: LocalServer) -> None:
     """``speech_final`` needs endpointing, the two events and interims their own options."""
-    audio = [*[SECOND] * 6, CLOSE]
+    audio: list[Any] = [*[SECOND] * 6, CLOSE]
     plain = converse(server, RAW + "&endpointing=false", audio)
     assert not any(m["speech_final"] for m in plain.finals())
     assert {m["type"] for m in plain.messages} == {"Results", "Metadata"}

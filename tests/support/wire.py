@@ -56,7 +56,7 @@ def send(ws: Any, *frames: bytes | str | dict[str, Any]) -> None:
 
 def read(ws: Any) -> Heard:
     """Read to the end."""
-    messages = []
+    messages: list[dict[str, Any]] = []
     while True:
         opcode, data = ws.recv_data()
         if opcode == websocket.ABNF.OPCODE_CLOSE:

@@ -129,7 +129,8 @@ def _check(data: bytes) -> bytes:
 
 def _loudness(samples: Samples) -> npt.NDArray[np.float64]:
     blocks = samples[: len(samples) - len(samples) % BLOCK].reshape(-1, BLOCK)
-    return np.sqrt(np.mean(np.square(blocks, dtype=np.float64), axis=1))
+    loudness: npt.NDArray[np.float64] = np.sqrt(np.mean(np.square(blocks, dtype=np.float64), axis=1))
+    return loudness
 
 
 def _sounds(samples: Samples) -> list[tuple[int, int]]:
