@@ -81,10 +81,16 @@ if TYPE_CHECKING:
         Failed as Failed,
     )
     from streamclient.events import (
+        HookStats as HookStats,
+    )
+    from streamclient.events import (
         Opened as Opened,
     )
     from streamclient.events import (
         PluginFailed as PluginFailed,
+    )
+    from streamclient.events import (
+        PluginStats as PluginStats,
     )
     from streamclient.events import (
         Reconnected as Reconnected,
@@ -174,6 +180,9 @@ if TYPE_CHECKING:
         BufferPolicy as BufferPolicy,
     )
     from streamclient.policies import (
+        LanePolicy as LanePolicy,
+    )
+    from streamclient.policies import (
         ReconnectPolicy as ReconnectPolicy,
     )
     from streamclient.policies import (
@@ -225,8 +234,10 @@ _HOMES = {
     "Disconnected": "events",
     "Event": "events",
     "Failed": "events",
+    "HookStats": "events",
     "Opened": "events",
     "PluginFailed": "events",
+    "PluginStats": "events",
     "Reconnected": "events",
     "StreamState": "events",
     "StreamStats": "events",
@@ -256,6 +267,7 @@ _HOMES = {
     "FluxOptions": "options",
     "ListenOptions": "options",
     "BufferPolicy": "policies",
+    "LanePolicy": "policies",
     "ReconnectPolicy": "policies",
     "Timeouts": "policies",
     "TransportOptions": "policies",

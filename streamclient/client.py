@@ -6,7 +6,6 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
 
@@ -109,6 +108,7 @@ class _Stream:
             interims_shed=self.dispatcher.interims_shed,
             plugin_errors=sum(errors.values()),
             plugin_errors_by_name=tuple(sorted(errors.items())),
+            plugins=self.dispatcher.plugin_stats,
         )
 
 
@@ -159,7 +159,7 @@ class StreamClient:
         self._stream = _Stream(self.id, session, dispatcher, timeouts)
         view = _View(self.id, self._options, self._stream)
         for plugin in load_plugins(plugins):
-            dispatcher.add(plugin.name, plugin.wants, partial(plugin.notify, view), hears=plugin.hears)
+            dispatcher.add(plugin, view)
         self._forgotten = weakref.finalize(self, _forget, self._stream)
         self._forgotten.atexit = False
 
@@ -268,7 +268,7 @@ class StreamClient:
         """
         stream = self._stream
         if stream.session.close_unopened():
-            stream.dispatcher.publish([Closed(self.transcript)])
+            stream.dispatcher.deliver(Closed(self.transcript))
             return self.transcript
         stream.request_close()
         if stream.is_current:
@@ -286,7 +286,7 @@ class StreamClient:
     def abort(self) -> None:
         """Hang up now; what is not transcribed stays so. Does not raise, and does not wait for the server."""
         if self._stream.session.close_unopened():
-            self._stream.dispatcher.publish([Closed(self.transcript)])
+            self._stream.dispatcher.deliver(Closed(self.transcript))
             return
         self._stream.abort()
         if not (self._stream.is_current or self._stream.session.forked):
@@ -317,7 +317,7 @@ class StreamClient:
     @property
     def transcript(self) -> Transcript:
         """What is known so far; from any thread, at any time."""
-        return self._stream.session.transcript()
+        return self._stream.dispatcher.transcript(self._stream.session.transcript())
 
     @property
     def request_ids(self) -> tuple[str, ...]:

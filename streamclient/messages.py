@@ -16,6 +16,7 @@ __all__ = [
     "Entity",
     "Message",
     "Metadata",
+    "Result",
     "Results",
     "SearchHit",
     "SearchResult",
@@ -389,6 +390,9 @@ class UnknownMessage:
     type: str | None = None
     raw: Any = field(repr=False, eq=False, default=None)
 
+
+Result = Results | TurnInfo
+"""A piece of transcript, of either endpoint."""
 
 Message = (
     Results
