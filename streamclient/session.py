@@ -400,6 +400,7 @@ class Session:
         try:
             connection = self._connector(lambda: self._give_up)
         except StreamClientError as error:
+            log.info("The stream %s is not connected: %s", self._name, error)
             with self._lock:
                 self._protocol.connect_failed(error, time.monotonic())
             return
