@@ -141,6 +141,8 @@ class Protocol:
 
     def room(self, size: int) -> Room:
         """Where ``size`` more bytes may be added now."""
+        if self._upload.room(size) is Room.NONE and self._link.phase is Phase.UP:
+            self._upload.make_room()
         return self._upload.room(size)
 
     def refuse_disk(self) -> None:

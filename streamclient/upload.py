@@ -44,13 +44,13 @@ class Upload:
 
     def room(self, size: int) -> Room:
         """Where ``size`` more bytes may be added now."""
-        room = self._journal.room(size)
-        if room is Room.NONE and self.keeps and not self._track.follows:
-            # No final will ever free what is kept, so go on without being able to send it again.
+        return self._journal.room(size)
+
+    def make_room(self) -> None:
+        """Where no final will ever free what is kept, go on without being able to send it again."""
+        if self.keeps and not self._track.follows:
             self.keeps = False
             self._journal.stop_keeping()
-            room = self._journal.room(size)
-        return room
 
     def refuse_disk(self) -> None:
         """The disk takes no more audio: go on with memory alone."""

@@ -19,7 +19,7 @@ from streamclient.errors import (
 from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
 from streamclient.journal import Room
 from streamclient.options import FluxOptions, ListenOptions
-from streamclient.policies import BufferPolicy, Timeouts
+from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
 from streamclient.protocol import LAST_WORDS, TRANSITIONS, Protocol
 from streamclient.upload import BATCH_BYTES
 from streamclient.vitals import PATIENCE
@@ -604,6 +604,27 @@ def test_a_caller_who_waits_for_room_gets_it_from_a_service_that_waits_for_audio
     assert stream.written() == [Frame(FrameKind.AUDIO, FRAME)]
     stream.now += PATIENCE
     assert protocol.next_action(stream.now, is_pressed=True) == Write((finalize,))
+
+
+def test_what_was_sent_is_not_forgotten_in_an_outage() -> None:
+    """A container that is only sent again from its start fills the buffer in an outage: callers wait for its end."""
+    buffer = BufferPolicy(max_memory=20_000, max_disk=0)
+    protocol = Protocol(CONTAINER, TIMEOUTS, buffer, ReconnectPolicy(initial_delay=0.0))
+    protocol.open(0.0)
+    assert protocol.next_action(0.0) == Connect()
+    protocol.connected("a", 0.0)
+    protocol.accept(bytes(15_000))
+    assert isinstance(protocol.next_action(0.0), Write)
+    protocol.receive_end(None, BROKEN)
+    assert protocol.room(10_000) is Room.NONE
+    assert isinstance(protocol.next_action(1.0), Release)
+    assert protocol.next_action(1.0) == Connect()
+    assert protocol.room(10_000) is Room.NONE
+    protocol.connected("b", 1.0)
+    again = protocol.next_action(1.0)
+    assert isinstance(again, Write)
+    assert sum(len(frame.payload) for frame in again.frames) == 15_000
+    assert protocol.room(10_000) is Room.MEMORY
 
 
 @pytest.mark.parametrize(
