@@ -1,0 +1,202 @@
+"""The plugin ``webhook``: posts events to a URL, signed, in order, and until they have arrived."""
+
+import logging
+import os
+import time
+import uuid
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from math import inf
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import define, field
+from attrs.converters import optional
+
+from streamclient import StreamView, Transcript, hookimpl
+from streamclient_plugins.facts import EventReporter, to_json
+from streamclient_plugins.outbox import Letter, Outbox
+from streamclient_plugins.outbox_courier import Courier, Delivery
+from streamclient_plugins.webhook_post import Poster, Target
+from streamclient_plugins.webhook_signing import Signer
+
+__all__ = ["OUTBOX_VARIABLE", "SECRET_VARIABLE", "URL_VARIABLE", "Webhook", "default_outbox"]
+
+log = logging.getLogger("streamclient.webhook")
+
+URL_VARIABLE = "STREAMCLIENT_WEBHOOK_URL"
+SECRET_VARIABLE = "STREAMCLIENT_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+OUTBOX_VARIABLE = "STREAMCLIENT_WEBHOOK_OUTBOX"
+
+EventName = Literal["open", "final", "utterance", "disconnect", "reconnect", "error", "plugin_error", "close"]
+
+
+def _texts(value: str | Iterable[str]) -> tuple[str, ...]:
+    return tuple(value.split() if isinstance(value, str) else value)
+
+
+def _secrets_from_environment() -> tuple[str, ...]:
+    return _texts(os.environ.get(SECRET_VARIABLE, ""))
+
+
+def default_outbox() -> Path:
+    """The outbox of this user, where no other is named.
+
+    Raises:
+        ValueError: the package that knows where it is to be is not installed.
+    """
+    named = os.environ.get(OUTBOX_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    try:
+        from platformdirs import user_state_dir
+    except ImportError as error:
+        raise ValueError(
+            "outbox=PATH is needed, or `pip install 'streamclient[webhook]'`, which finds a place for it"
+        ) from error
+    return Path(user_state_dir("streamclient", appauthor=False)) / "outbox.sqlite"
+
+
+@define(eq=False, kw_only=True)
+class Webhook(EventReporter):
+    """Post events as JSON to a URL, signed as Standard Webhooks, and again until they have arrived."""
+
+    url: str = field(
+        factory=lambda: os.environ.get(URL_VARIABLE, ""),
+        repr=False,
+        metadata={"help": f"Where to post to; default ${URL_VARIABLE}."},
+    )
+    secret: tuple[str, ...] = field(
+        factory=_secrets_from_environment,
+        converter=_texts,
+        repr=False,
+        metadata={"help": f"Standard Webhooks secret to sign with, or several; default ${SECRET_VARIABLE}."},
+    )
+    events: tuple[EventName, ...] = field(
+        default=("utterance", "close"), converter=tuple, metadata={"help": "Which events to post."}
+    )
+    outbox: Path | None = field(
+        default=None,
+        converter=optional(Path),
+        metadata={"help": f"File that keeps what is not delivered yet; default ${OUTBOX_VARIABLE}, else one per user."},
+    )
+    name: str = field(default="", metadata={"help": "What the receiver is called in the outbox; default its host."})
+    timeout: float = field(default=15.0, metadata={"help": "Seconds for one post."})
+    drain: float = field(
+        default=5.0, metadata={"help": "Seconds to deliver what is left when the stream closes; the rest waits."}
+    )
+    max_waiting: int = field(default=100_000, metadata={"help": "Events that may wait for the receiver."})
+    allow_private: bool = field(
+        default=True, metadata={"help": "Whether to post to addresses that are not of the public internet."}
+    )
+    ca_file: str | None = field(
+        default=None, metadata={"help": "Certificate authorities (PEM) to trust instead of the system's."}
+    )
+    path: Path = field(init=False, repr=False)
+    _target: Target = field(init=False, repr=False)
+    _sequence: int = field(default=0, init=False, repr=False)
+    _box: Outbox | None = field(default=None, init=False, repr=False)
+    _courier: Courier | None = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.path = (self.outbox or default_outbox()).expanduser().absolute()
+        if not self.url:
+            raise ValueError(f"url is needed: set ${URL_VARIABLE} or the option url")
+        for name, least in (("timeout", 0.1), ("drain", 0), ("max_waiting", 1)):
+            if not least <= getattr(self, name) < inf:
+                raise ValueError(f"{name}={getattr(self, name)} is not allowed; allowed is {least} or more")
+        self._target = Target(self.url, Signer(self.secret), self.ca_file, self.allow_private, self.timeout, self.name)
+        # Early: before there is a stream that would go on without its outbox.
+        Outbox(self.path).close()
+
+    @property
+    def endpoint(self) -> str:
+        """What the receiver is called in the outbox."""
+        return self._target.name
+
+    @contextmanager
+    def delivery(self, outbox: Outbox) -> Iterator[Delivery]:
+        """Deliver from an outbox without a stream."""
+        poster = Poster(self._target)
+        try:
+            yield Delivery(outbox, self.endpoint, poster, self._lease)
+        finally:
+            poster.close()
+
+    @hookimpl
+    def on_open(self, stream: StreamView) -> None:
+        """Begin to deliver, and post ``open``."""
+        self._begin(stream)
+        super().on_open(stream)
+
+    @hookimpl
+    def on_close(self, stream: StreamView, transcript: Transcript) -> None:
+        """Post ``close``, and deliver what can be delivered in the time there is."""
+        try:
+            super().on_close(stream, transcript)
+        finally:
+            self._finish(stream)
+
+    def report(self, stream: StreamView, event: str, facts: Mapping[str, Any]) -> None:
+        """Put an event into the outbox.
+
+        Raises:
+            OutboxFull: ``max_waiting`` events wait already; this one is not kept.
+            sqlite3.Error: the disk is full, for example; this one is not kept.
+        """
+        if event not in self.events:
+            return
+        outbox, courier = self._begin(stream)
+        outbox.put(self._letter(stream, event, facts), self.max_waiting)
+        self._sequence += 1
+        courier.notice()
+
+    @property
+    def _lease(self) -> float:
+        """Seconds for which a letter belongs to who sends it: a post, and a look-up of a name that takes its time."""
+        return 2 * self.timeout + 5.0
+
+    def _letter(self, stream: StreamView, event: str, facts: Mapping[str, Any]) -> Letter:
+        now = time.time()
+        timestamp = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        content = {
+            "type": f"stream.{event}",
+            "timestamp": timestamp,
+            "data": {"stream": stream.id, "sequence": self._sequence, **facts},
+        }
+        return Letter(
+            number=0,
+            id=f"msg_{uuid.uuid4().hex}",
+            endpoint=self.endpoint,
+            stream=stream.id,
+            event=event,
+            body=to_json(content).encode("utf-8", "backslashreplace"),
+            created=now,
+            next_at=now,
+        )
+
+    def _begin(self, stream: StreamView) -> tuple[Outbox, Courier]:
+        """What delivers, from the first event on; all events come in one thread."""
+        if self._box is None:
+            self._box = Outbox(self.path)
+        if self._courier is None:
+            self._courier = Courier(self.path, self.endpoint, Poster(self._target), stream.id, self._lease)
+            # A stream that is stopped or forgotten says no `on_close`. The courier does not know the plugin.
+            weakref.finalize(self, self._courier.stop).atexit = False
+            self._courier.start()
+        return self._box, self._courier
+
+    def _finish(self, stream: StreamView) -> None:
+        outbox, courier = self._begin(stream)
+        courier.finish(self.drain)
+        self._box = self._courier = None
+        with outbox:
+            left = outbox.count(self.endpoint, stream.id)
+        if left:
+            log.warning(
+                "%d event(s) of stream %s wait in %s; the next stream to the same receiver delivers them, "
+                "or `streamclient outbox deliver`",
+                left, stream.id, self.path,
+            )  # fmt: skip

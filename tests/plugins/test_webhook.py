@@ -1,0 +1,267 @@
+"""The plugin webhook: from a stream's events to posts, and what is left for the next process."""
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+import standardwebhooks
+
+from streamclient import Closed, ListenOptions, Opened, PluginError, StreamClient, Transcript
+from streamclient.plugins import load_plugins
+from streamclient_plugins.outbox import Outbox
+from streamclient_plugins.webhook import Webhook
+from tests.plugins.conftest import EVENTS, UTTERANCE, Play, View
+from tests.support import receiver as answers
+from tests.support.receiver import Receiver, receiving, status
+from tests.support.service import final, metadata, obedient, serving
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OPTIONS = ListenOptions(encoding="linear16", sample_rate=16000)
+SHORT = (Opened(), UTTERANCE, Closed(Transcript()))
+SECRETS = ("hidden", SECRET.removeprefix("whsec_"))
+
+Make = Callable[..., Webhook]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """A plugin with an outbox in a folder of the test's."""
+
+    def make(receiver: Receiver, **options: object) -> Webhook:
+        facts = {"url": receiver.url, "secret": SECRET, "outbox": tmp_path / "outbox.sqlite", **options}
+        return Webhook(**facts)  # type: ignore[arg-type]  # a test's own
+
+    return make
+
+
+def events(receiver: Receiver) -> list[str]:
+    """What has arrived, in order."""
+    return [post.event["type"] for post in receiver.accepted]
+
+
+class TestEvents:
+    def test_a_stream_is_posted_while_it_goes_on(self, make: Make) -> None:
+        """Signed, in order, and all of it by the end of ``close()``."""
+        with receiving() as receiver, serving(obedient(final("hello world", 0.0), metadata())) as service:
+            plugin = make(receiver, events=("open", "final", "utterance", "close"))
+            with StreamClient(OPTIONS, url=service.url, plugins=[plugin]) as client:
+                client.send(bytes(32000))
+
+        assert events(receiver) == ["stream.open", "stream.final", "stream.utterance", "stream.close"]
+        verified = [standardwebhooks.Webhook(SECRET).verify(post.body, post.headers) for post in receiver.posts]
+        assert [facts["data"]["sequence"] for facts in verified] == [0, 1, 2, 3]
+        assert {facts["data"]["stream"] for facts in verified} == {client.id}
+        assert verified[2]["data"]["text"] == verified[3]["data"]["text"] == "hello world"
+        assert len({post.id for post in receiver.posts}) == 4
+
+    def test_utterances_and_the_end_are_posted_where_nothing_is_said(self, make: Make, play: Play) -> None:
+        """What most receivers want."""
+        with receiving() as receiver:
+            assert play(make(receiver), SHORT) == []
+
+        assert events(receiver) == ["stream.utterance", "stream.close"]
+        assert receiver.posts[0].event["data"]["text"] == "Two teas."
+
+    def test_any_event_that_lasts_can_be_chosen(self, make: Make, play: Play) -> None:
+        """In the order in which they happen."""
+        names = ("open", "final", "utterance", "disconnect", "reconnect", "error", "plugin_error", "close")
+        with receiving() as receiver:
+            assert play(make(receiver, events=names), EVENTS) == []
+
+        assert [name.removeprefix("stream.") for name in events(receiver)] == [
+            "open", "final", "utterance", "final", "final", "disconnect", "reconnect", "plugin_error", "error", "close",
+        ]  # fmt: skip
+
+    def test_options_can_come_from_the_environment(
+        self, play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So that a secret is in no command line."""
+        with receiving() as receiver:
+            monkeypatch.setenv("STREAMCLIENT_WEBHOOK_URL", receiver.url)
+            monkeypatch.setenv("STREAMCLIENT_WEBHOOK_SECRET", f"{SECRET} whsec_{'A' * 40}")
+            monkeypatch.setenv("STREAMCLIENT_WEBHOOK_OUTBOX", str(tmp_path / "box"))
+            assert play("webhook:events=close", SHORT) == []
+
+        assert events(receiver) == ["stream.close"]
+        assert receiver.posts[0].headers["webhook-signature"].count("v1,") == 2
+        assert (tmp_path / "box").exists()
+
+
+class TestReceivers:
+    def test_a_hook_does_not_wait_for_the_receiver(self, make: Make, play: Play) -> None:
+        """It only writes to the outbox."""
+        asked = threading.Event()
+        answer = threading.Event()
+
+        def slowly(handler: BaseHTTPRequestHandler) -> bool:
+            asked.set()
+            assert answer.wait(10)
+            return status(200)(handler)
+
+        with receiving([slowly]) as receiver:
+            plugin = make(receiver)
+            play(plugin, [Opened(), UTTERANCE])
+            assert asked.wait(10)
+            play(plugin, [UTTERANCE] * 5)
+            assert receiver.accepted == []
+            answer.set()
+            receiver.wait_for(6)
+            play(plugin, [Closed(Transcript())])
+
+        assert len(receiver.accepted) == 7
+
+    def test_close_is_bounded_with_a_receiver_that_hangs(
+        self, make: Make, play: Play, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What is left stays in the outbox, and the log says who delivers it."""
+        with receiving([answers.hang]) as receiver:
+            before = time.monotonic()
+            assert play(make(receiver, timeout=60.0, drain=0.2), SHORT) == []
+            assert time.monotonic() - before < 5
+
+        assert receiver.accepted == []
+        assert "2 event(s) of stream stream-1 wait in" in caplog.text
+        assert "the next stream to the same receiver delivers them, or `streamclient outbox deliver`" in caplog.text
+
+    def test_an_attempt_that_we_cut_does_not_count(self, make: Make, play: Play, tmp_path: Path) -> None:
+        """It is due at once."""
+        with receiving([answers.hang]) as receiver:
+            play(make(receiver, timeout=60.0, drain=0.1), SHORT)
+
+        with Outbox(tmp_path / "outbox.sqlite") as outbox:
+            letters = list(outbox.letters())
+        assert [(letter.event, letter.tries, letter.leased_until) for letter in letters] == [
+            ("utterance", 0, 0.0),
+            ("close", 0, 0.0),
+        ]
+
+    def test_close_does_not_wait_for_a_receiver_that_is_down(self, make: Make, play: Play) -> None:
+        """There is nothing to be done for it now."""
+        with receiving() as receiver:
+            pass
+        before = time.monotonic()
+
+        assert play(make(receiver, drain=30.0), SHORT) == []
+
+        assert time.monotonic() - before < 5
+
+    def test_the_next_stream_delivers_what_was_left(self, make: Make, play: Play) -> None:
+        """Its own events first, and those of the other stream in their order."""
+        with receiving([answers.hang]) as receiver:
+            play(make(receiver, timeout=60.0, drain=0.1), SHORT, View(id="first"))
+            plugin = make(receiver)
+            play(plugin, [Opened(), UTTERANCE], View(id="second"))
+            receiver.wait_for(3)
+            play(plugin, [Closed(Transcript())], View(id="second"))
+
+        arrived = [(post.event["data"]["stream"], post.event["type"]) for post in receiver.accepted]
+        assert arrived[0] == ("second", "stream.utterance")
+        assert [type_ for stream, type_ in arrived if stream == "first"] == ["stream.utterance", "stream.close"]
+
+    def test_a_full_outbox_is_an_error_of_the_plugin(self, make: Make, play: Play) -> None:
+        """Never silent."""
+        with receiving() as receiver:
+            pass
+
+        ((hook, error),) = play(make(receiver, max_waiting=1), SHORT)
+
+        assert (hook, type(error).__name__) == ("on_close", "OutboxFull")
+
+    def test_410_is_said_once_and_again_at_the_next_stream(
+        self, make: Make, play: Play, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nothing more is sent."""
+        with receiving([status(410)]) as receiver:
+            play(make(receiver), SHORT)
+            play(make(receiver), SHORT)
+
+        assert len(receiver.posts) == 1
+        said = [message for message in caplog.messages if "410 Gone" in message]
+        assert len(said) == 2
+        assert all("streamclient outbox retry --all" in message for message in said)
+
+
+class TestLife:
+    def test_a_plugin_that_is_forgotten_leaves_no_thread(
+        self, make: Make, play: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A plugin that was stopped for falling behind hears no ``on_close``."""
+        monkeypatch.setattr("streamclient_plugins.outbox_courier.LOOK", 0.05)
+        with receiving() as receiver:
+            plugin = make(receiver)
+            play(plugin, [Opened(), UTTERANCE])
+            receiver.wait_for(1)
+            threads = [thread for thread in threading.enumerate() if thread.name == "streamclient-webhook-stream-1"]
+            plugin._box.close()  # type: ignore[union-attr]  # its lane would
+            del plugin
+            gc.collect()
+            for thread in threads:
+                thread.join(10)
+
+        assert [thread.is_alive() for thread in threads] == [False]
+
+    def test_an_outbox_that_fails_is_said_and_tried_again(
+        self, make: Make, play: Play, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Events that were kept before are delivered when it works again."""
+        monkeypatch.setattr("streamclient_plugins.outbox_courier.REST", 0.05)
+        path = tmp_path / "outbox.sqlite"
+        with receiving() as receiver:
+            plugin = make(receiver)
+            content = path.read_bytes()
+            path.write_bytes(b"no database any more" * 100)
+            raised = play(plugin, [Opened()])
+            assert [hook for hook, _ in raised] == ["on_open"]
+            path.write_bytes(content)
+            assert play(plugin, [UTTERANCE, Closed(Transcript())]) == []
+
+        assert events(receiver) == ["stream.utterance", "stream.close"]
+
+
+class TestSecrets:
+    def test_they_are_nowhere(self, make: Make, play: Play, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Not in the log, not in what is printed, not in the outbox."""
+        with caplog.at_level(logging.DEBUG), receiving([status(500), answers.garbage]) as receiver:
+            plugin = make(receiver)
+            said = [repr(plugin), str(plugin.endpoint)]
+            said += [str(error) for _, error in play(plugin, SHORT)]
+            contents = [path.read_bytes() for path in tmp_path.iterdir()]
+
+        for secret in SECRETS:
+            assert secret not in caplog.text + "".join(said)
+            assert not any(secret.encode() in content for content in contents)
+        assert caplog.messages
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ("", "url is needed: set $STREAMCLIENT_WEBHOOK_URL or the option url"),
+            ("url=example.org/hidden", "url must be http://host/path or https://host/path"),
+            ("url=http://h/hidden,secret=hidden", "secret must be whsec_ and the base64 of 24 to 64 bytes"),
+            ("url=http://h/hidden,timeout=0", "timeout=0.0 is not allowed; allowed is 0.1 or more"),
+            ("url=http://h/hidden,drain=nan", "drain=nan is not allowed; allowed is 0 or more"),
+            ("url=http://h/hidden,max-waiting=0", "max_waiting=0 is not allowed; allowed is 1 or more"),
+            (
+                "url=https://h/hidden,ca_file=nowhere.pem",
+                "ca_file='nowhere.pem' cannot be used: No such file or directory",
+            ),
+            ("url=http://h/hidden,events=interim", "events='interim' is not allowed; allowed is open or final or"),
+            ("url=http://h/hidden,outbox=/dev/null/x", "The outbox /dev/null/x cannot be made: File exists"),
+        ],
+    )
+    def test_wrong_options_are_refused_at_once_without_showing_them(
+        self, options: str, reason: str, tmp_path: Path
+    ) -> None:
+        """Before there is a stream."""
+        with pytest.raises(PluginError) as caught:
+            load_plugins(
+                [f"webhook:{options}" if "outbox" in options else f"webhook:outbox={tmp_path / 'x'},{options}"]
+            )
+
+        assert reason in str(caught.value)
+        assert "hidden" not in str(caught.value)
