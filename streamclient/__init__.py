@@ -81,10 +81,16 @@ if TYPE_CHECKING:
         Failed as Failed,
     )
     from streamclient.events import (
+        HookStats as HookStats,
+    )
+    from streamclient.events import (
         Opened as Opened,
     )
     from streamclient.events import (
         PluginFailed as PluginFailed,
+    )
+    from streamclient.events import (
+        PluginStats as PluginStats,
     )
     from streamclient.events import (
         Reconnected as Reconnected,
@@ -138,6 +144,12 @@ if TYPE_CHECKING:
         Results as Results,
     )
     from streamclient.messages import (
+        SearchHit as SearchHit,
+    )
+    from streamclient.messages import (
+        SearchResult as SearchResult,
+    )
+    from streamclient.messages import (
         ServerError as ServerError,
     )
     from streamclient.messages import (
@@ -166,6 +178,9 @@ if TYPE_CHECKING:
     )
     from streamclient.policies import (
         BufferPolicy as BufferPolicy,
+    )
+    from streamclient.policies import (
+        LanePolicy as LanePolicy,
     )
     from streamclient.policies import (
         ReconnectPolicy as ReconnectPolicy,
@@ -219,8 +234,10 @@ _HOMES = {
     "Disconnected": "events",
     "Event": "events",
     "Failed": "events",
+    "HookStats": "events",
     "Opened": "events",
     "PluginFailed": "events",
+    "PluginStats": "events",
     "Reconnected": "events",
     "StreamState": "events",
     "StreamStats": "events",
@@ -238,6 +255,8 @@ _HOMES = {
     "Message": "messages",
     "Metadata": "messages",
     "Results": "messages",
+    "SearchHit": "messages",
+    "SearchResult": "messages",
     "ServerError": "messages",
     "ServerWarning": "messages",
     "SpeechStarted": "messages",
@@ -248,6 +267,7 @@ _HOMES = {
     "FluxOptions": "options",
     "ListenOptions": "options",
     "BufferPolicy": "policies",
+    "LanePolicy": "policies",
     "ReconnectPolicy": "policies",
     "Timeouts": "policies",
     "TransportOptions": "policies",

@@ -1,11 +1,11 @@
 """The public face: one blocking client for one stream."""
 
 import os
+import threading
 import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,7 +27,7 @@ from streamclient.session import Session
 from streamclient.transport import Connection, connect
 from streamclient.worker import SLICE, Deadline
 
-__all__ = ["StreamClient"]
+__all__ = ["StreamClient", "as_bytes"]
 
 SERVICE_URL = "wss://api.deepgram.com"
 
@@ -59,6 +59,8 @@ class _Stream:
         self.session = session
         self.dispatcher = dispatcher
         self.exit_budget = timeouts.exit
+        self.feeder = 0
+        self.is_draining = False
         self._id = view_id
         self._patience = timeouts.close
 
@@ -80,6 +82,17 @@ class _Stream:
     def abort(self) -> None:
         self.session.abort()
 
+    @property
+    def is_interrupted(self) -> bool:
+        return self.session.is_interrupted
+
+    def drain(self) -> None:
+        self.is_draining = True
+        self.session.close_soon()
+
+    def cut(self) -> None:
+        self.session.cut()
+
     def after_fork(self) -> None:
         self.session.after_fork()
         self.dispatcher.after_fork()
@@ -95,6 +108,7 @@ class _Stream:
             interims_shed=self.dispatcher.interims_shed,
             plugin_errors=sum(errors.values()),
             plugin_errors_by_name=tuple(sorted(errors.items())),
+            plugins=self.dispatcher.plugin_stats,
         )
 
 
@@ -145,7 +159,7 @@ class StreamClient:
         self._stream = _Stream(self.id, session, dispatcher, timeouts)
         view = _View(self.id, self._options, self._stream)
         for plugin in load_plugins(plugins):
-            dispatcher.add(plugin.name, plugin.wants, partial(plugin.notify, view), hears=plugin.hears)
+            dispatcher.add(plugin, view)
         self._forgotten = weakref.finalize(self, _forget, self._stream)
         self._forgotten.atexit = False
 
@@ -161,7 +175,7 @@ class StreamClient:
     ) -> None:
         if kind is None:
             self.close()
-        else:
+        elif not self._stream.is_draining:  # or the exception may well come from that: it ends sending
             self.abort()
 
     def open(self) -> None:
@@ -173,15 +187,16 @@ class StreamClient:
         """
         stream = self._stream
         stream.session.begin()
-        lifecycle.watch(stream)
+        stream.feeder = threading.get_ident()
         try:
-            stream.dispatcher.start()
+            lifecycle.watch(stream)
             stream.session.start()
+            stream.dispatcher.start()
             # The sender keeps the deadline; only a name look-up that hangs can make it late.
             if not stream.session.wait_opened(Deadline(self._timeouts.connect + SLICE)):
                 raise ConnectTimeout(f"Not connected after {self._timeouts.connect:g} s")
         except BaseException:
-            stream.session.abort()
+            self.abort()
             raise
         if stream.session.error is not None:
             stream.wait(Deadline(self._timeouts.close))
@@ -205,7 +220,8 @@ class StreamClient:
             StreamClientError: the stream has failed; the error says how.
         """
         if type(audio) is not bytes:
-            audio = _as_bytes(audio)
+            audio = as_bytes(audio)
+        self._stream.feeder = threading.get_ident()
         self._stream.session.send(audio, timeout)
 
     def finalize(self, channel: int | None = None) -> None:
@@ -252,7 +268,7 @@ class StreamClient:
         """
         stream = self._stream
         if stream.session.close_unopened():
-            stream.dispatcher.publish([Closed(self.transcript)])
+            stream.dispatcher.deliver(Closed(self.transcript))
             return self.transcript
         stream.request_close()
         if stream.is_current:
@@ -270,7 +286,7 @@ class StreamClient:
     def abort(self) -> None:
         """Hang up now; what is not transcribed stays so. Does not raise, and does not wait for the server."""
         if self._stream.session.close_unopened():
-            self._stream.dispatcher.publish([Closed(self.transcript)])
+            self._stream.dispatcher.deliver(Closed(self.transcript))
             return
         self._stream.abort()
         if not (self._stream.is_current or self._stream.session.forked):
@@ -301,7 +317,7 @@ class StreamClient:
     @property
     def transcript(self) -> Transcript:
         """What is known so far; from any thread, at any time."""
-        return self._stream.session.transcript()
+        return self._stream.dispatcher.transcript(self._stream.session.transcript())
 
     @property
     def request_ids(self) -> tuple[str, ...]:
@@ -316,6 +332,7 @@ class StreamClient:
     def _pull(self) -> Iterator[Event]:
         inbox = self._stream.dispatcher.pulled
         while not inbox.is_drained:
+            self._stream.session.check_process()
             event = inbox.get(SLICE)
             if event is not None:
                 yield event
@@ -337,11 +354,11 @@ def _forget(stream: _Stream) -> None:
     """A client was collected. This may run anywhere, so it takes no lock and does not wait."""
     if stream.session.state in (StreamState.NEW, StreamState.CLOSED, StreamState.FAILED) or stream.session.forked:
         return
-    stream.session.forget()
+    stream.session.close_soon()
     warnings.warn(f"{stream!r} was never closed; it is being closed now", ResourceWarning, stacklevel=2)
 
 
-def _as_bytes(audio: bytearray | memoryview | bytes) -> bytes:
+def as_bytes(audio: bytearray | memoryview | bytes) -> bytes:
     """A copy that the caller cannot change any more."""
     if isinstance(audio, bytes | bytearray | memoryview):
         return bytes(audio)

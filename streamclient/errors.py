@@ -269,9 +269,17 @@ class PluginError(StreamClientError):
 
 
 class PluginOverrun(PluginError):
-    """A plugin fell so far behind that it was stopped; the stream and the other plugins go on."""
+    """A plugin fell so far behind that it was stopped or passed over; the stream and the other plugins go on.
+
+    Args:
+        undelivered: events that it will not get.
+    """
 
     default_hint = "Make its hooks faster, or allow more waiting events with BufferPolicy(max_events=...)."
+
+    def __init__(self, message: str, *, undelivered: int = 0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.undelivered = undelivered
 
 
 def words_of(error: Exception) -> str:

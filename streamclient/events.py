@@ -19,8 +19,10 @@ __all__ = [
     "Disconnected",
     "Event",
     "Failed",
+    "HookStats",
     "Opened",
     "PluginFailed",
+    "PluginStats",
     "Reconnected",
     "StreamState",
     "StreamStats",
@@ -116,12 +118,58 @@ class Transcript:
 
 
 @frozen(kw_only=True)
+class HookStats:
+    """The calls of one hook of one plugin.
+
+    Args:
+        hook: its name.
+        calls: how often it has been called.
+        seconds: time spent in it, all calls together.
+        slowest: seconds of the longest call.
+    """
+
+    hook: str
+    calls: int = 0
+    seconds: float = 0.0
+    slowest: float = 0.0
+
+
+@frozen(kw_only=True)
+class PluginStats:
+    """A snapshot of one plugin's counters.
+
+    Args:
+        name: unique among the plugins of the stream.
+        waiting: events that wait for it.
+        interims_shed: superseded interims left out because it was slow.
+        errors: exceptions raised by its hooks, and once it was stopped.
+        unprocessed: results and utterances that it should have changed and did not, because it failed or was slow.
+        undelivered: events that it did not get, because it was stopped.
+        stopped: whether it fell so far behind that it was stopped.
+        busy_in: the hook it is in, or ``None``.
+        busy_for: seconds since that call began.
+        hooks: the calls of its hooks.
+    """
+
+    name: str
+    waiting: int = 0
+    interims_shed: int = 0
+    errors: int = 0
+    unprocessed: int = 0
+    undelivered: int = 0
+    stopped: bool = False
+    busy_in: str | None = None
+    busy_for: float = 0.0
+    hooks: tuple[HookStats, ...] = ()
+
+
+@frozen(kw_only=True)
 class StreamStats:
     """A snapshot of a stream's counters.
 
     Args:
         audio_bytes: accepted by ``send()``.
-        audio_seconds: the same in seconds; 0.0 where only the server knows how long the bytes last.
+        audio_seconds: the same in seconds, of a container about; 0.0 where only the server knows how long it lasts.
         frames_sent: audio frames handed to the network.
         messages_received: text messages from the server.
         keepalives_sent: KeepAlive messages.
@@ -133,6 +181,7 @@ class StreamStats:
         buffered_seconds: accepted audio that waits to be sent, in seconds.
         plugin_errors_by_name: ``plugin_errors`` of each plugin that had any.
         spill_error: why audio is not kept on disk any more, or ``None``; the stream goes on with memory alone.
+        plugins: the counters of each plugin, in the order of ``plugins=[...]``.
     """
 
     audio_bytes: int = 0
@@ -147,6 +196,7 @@ class StreamStats:
     buffered_seconds: float = 0.0
     plugin_errors_by_name: tuple[tuple[str, int], ...] = ()
     spill_error: SpillError | None = None
+    plugins: tuple[PluginStats, ...] = ()
 
 
 @frozen

@@ -66,7 +66,29 @@ class StreamView(Protocol):
 
 
 class StreamHooks:
-    """Everything that can happen to a stream. Nothing a hook returns is used."""
+    """Everything that can happen to a stream.
+
+    What an ``on_...`` hook returns is not used. The two ``process_...`` hooks may return something else in place of
+    what they are given.
+    """
+
+    @hookspec(firstresult=True)
+    def process_utterance(self, stream: StreamView, utterance: "Utterance") -> "Utterance | None":
+        """Change an utterance before any plugin sees it: redaction, spelling. ``None`` for no change.
+
+        Plugins are asked in the order of ``plugins=[...]``, each with what the one before has made of it, and the
+        utterances of the ``Transcript`` are those that come out. ``index`` stays. Every event waits for the answer,
+        ``LanePolicy.process_timeout`` seconds at most; the stream and ``send()`` do not. When the hook raises or is
+        too slow, the utterance goes on as it was, or with its words withheld where the plugin is ``required``.
+        """
+
+    @hookspec(firstresult=True)
+    def process_result(self, stream: StreamView, result: "Results | TurnInfo") -> "Results | TurnInfo | None":
+        """Change a result, interim or final, before any plugin sees it, as `process_utterance` does.
+
+        Utterances are joined from the service's own results, not from what comes out here: a plugin that redacts
+        needs both hooks. ``raw`` holds the service's words, too.
+        """
 
     @hookspec
     def on_open(self, stream: StreamView) -> None:
@@ -78,7 +100,7 @@ class StreamHooks:
 
         It comes as soon as it is accepted, and always before results of it. What was accepted while the plugin was
         busy comes joined, so calls are not chunks. Nothing is left out: when 2 MiB wait for the plugin, ``send()``
-        waits too, and a plugin that then stays in one call for 5 seconds is stopped with `PluginOverrun`. Audio that
+        waits too, and a plugin that then stays in one call for 5 seconds is stopped with ``PluginOverrun``. Audio that
         another thread sends while ``open()`` is still connecting comes before `on_open`.
         """
 

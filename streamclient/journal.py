@@ -62,7 +62,7 @@ class Journal:
         self._max_memory = max_memory
         self._max_disk = max_disk
         self._max_entries = max(max_memory // BYTES_OF_AN_ENTRY, 64)
-        self._frame_bytes = frame_bytes
+        self.frame_bytes = frame_bytes
         self._keeps = keeps
         self._waiting: deque[Audio | str] = deque()
         self._head_taken = 0
@@ -89,6 +89,11 @@ class Journal:
     def refuse_disk(self) -> None:
         """The disk takes no more: go on with memory alone."""
         self._max_disk = 0
+
+    def stop_keeping(self) -> None:
+        """Give up sending again what was taken."""
+        self._keeps = False
+        self.confirm(self.audio_taken)
 
     def add_audio(self, audio: Audio) -> None:
         """Append a chunk; the caller has asked `room`."""
@@ -160,7 +165,7 @@ class Journal:
         self._kept_from = self.audio_taken = self.audio_confirmed
 
     def _take_spilled(self, head: Spilled) -> Spilled:
-        start, size = self._head_taken, min(len(head) - self._head_taken, self._frame_bytes)
+        start, size = self._head_taken, min(len(head) - self._head_taken, self.frame_bytes)
         if start + size == len(head):
             self._waiting.popleft()
             self._head_taken = 0
@@ -170,7 +175,7 @@ class Journal:
 
     def _take_bytes(self) -> bytes:
         parts: list[bytes | memoryview] = []
-        room = self._frame_bytes
+        room = self.frame_bytes
         while room and self._waiting and isinstance(head := self._waiting[0], bytes):
             start = self._head_taken
             if len(head) - start <= room:
@@ -186,7 +191,7 @@ class Journal:
 
     def _follows(self, last: Spilled, audio: Spilled) -> bool:
         in_place = last.place is audio.place and last.offset + last.size == audio.offset
-        return in_place and last.size + audio.size <= self._frame_bytes
+        return in_place and last.size + audio.size <= self.frame_bytes
 
     def _count(self, entry: Audio | str, sign: int) -> None:
         if isinstance(entry, Spilled):

@@ -1,7 +1,13 @@
-"""Streams that nobody closed: at exit of the interpreter, and after a fork.
+"""Streams that nobody closed: at exit of the interpreter, when a server drains, and after a fork.
 
-Daemon threads alone would lose what is under way at exit; other threads would hang it. So an exit hook asks all open
-streams to close and waits a short while. It is registered with the first stream, not at import.
+Daemon threads alone would lose what is under way at exit; other threads would hang it. So exit hooks ask all open
+streams to close and wait a short while. They are registered with the first stream, not at import, and there are two:
+
+- Before Python joins the threads that are no daemons and shuts down thread pools, which plugins may use. It leaves
+  alone what is still fed by a thread that Python is going to wait for.
+- After that, for what those threads have left open.
+
+What is called here may interrupt its own thread anywhere, in a handler of a signal, so it takes no lock of a stream.
 """
 
 import atexit
@@ -20,30 +26,42 @@ log = logging.getLogger("streamclient.lifecycle")
 
 
 class OpenStream(Protocol):
-    """What the exit hook needs of a stream."""
+    """What the exit hooks need of a stream."""
 
     @property
     def exit_budget(self) -> float:
         """Seconds its closing may take at exit."""
 
     @property
+    def feeder(self) -> int:
+        """The thread that was the last to send to it, or else opened it."""
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing of it is left to do."""
 
-    def request_close(self) -> None:
-        """Ask the server to end it; does not wait."""
+    @property
+    def is_current(self) -> bool:
+        """Whether one of its own threads asks."""
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a handler of a signal asks that has interrupted a call into the stream, which must go on first."""
+
+    def drain(self) -> None:
+        """Ask the server to end it; takes no lock and does not wait."""
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait for its end; whether it came."""
 
-    def abort(self) -> None:
-        """Cut it; does not wait."""
+    def cut(self) -> None:
+        """End it at once; takes no lock and does not wait."""
 
     def after_fork(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
 
 
-_streams: "weakref.WeakSet[OpenStream]" = weakref.WeakSet()
+_streams: "weakref.WeakValueDictionary[int, OpenStream]" = weakref.WeakValueDictionary()
 _registered = threading.Event()
 
 
@@ -52,60 +70,95 @@ def watch(stream: OpenStream) -> None:
     if not _registered.is_set():
         _registered.set()
         _register()
-    _streams.add(stream)
+    _streams[id(stream)] = stream
 
 
 def close_all(timeout: float | None = None) -> bool:
     """Close all open streams of this process and wait for them; for servers that drain before they stop.
 
+    From then on `StreamClient.send` raises `InvalidState`; a ``with`` block that is left by an exception then does not
+    abort its stream. In a hook this only asks, like `StreamClient.close`, and so it does for a stream into which the
+    same thread is just calling, when it is called by a handler of a signal.
+
     Args:
-        timeout: seconds for all of them together; ``None`` for each stream's ``Timeouts.exit``.
+        timeout: seconds for all of them together; ``None`` for the longest of their ``Timeouts.exit``.
 
     Returns:
-        Whether all ended in time. Those that did not were cut.
+        Whether all have ended. Those that had not in time were cut.
     """
-    streams = [stream for stream in list(_streams) if not stream.is_finished]
+    return _close(_open_streams(), timeout)
+
+
+def _open_streams() -> list[OpenStream]:
+    known = (reference() for reference in _streams.valuerefs())
+    return [stream for stream in known if stream is not None and not stream.is_finished]
+
+
+def _close(streams: list[OpenStream], timeout: float | None) -> bool:
     if timeout is None:
         timeout = max((stream.exit_budget for stream in streams), default=0.0)
     for stream in streams:
-        stream.request_close()
-    return _wait(streams, Deadline(timeout))
+        stream.drain()
+    if any(stream.is_current for stream in streams):
+        return False
+    awaited = [stream for stream in streams if not stream.is_interrupted]
+    return _wait(awaited, Deadline(timeout)) and len(awaited) == len(streams)
 
 
 def _wait(streams: Iterable[OpenStream], deadline: Deadline) -> bool:
     late = [stream for stream in streams if not stream.wait(deadline)]
-    for stream in late:
-        stream.abort()
-    farewell = Deadline(1.0)
-    for stream in late:
-        stream.wait(farewell)
+    _cut(late)
     return not late
 
 
-def _close_at_exit() -> None:
-    forgotten = [stream for stream in list(_streams) if not stream.is_finished]
-    if not forgotten:
+def _cut(streams: list[OpenStream]) -> None:
+    for stream in streams:
+        stream.cut()
+    farewell = Deadline(1.0)
+    for stream in streams:
+        stream.wait(farewell)
+
+
+def _close_before_threads_are_joined() -> None:
+    main = threading.main_thread()
+    awaited = {thread.ident for thread in threading.enumerate() if thread is not main and not thread.daemon}
+    _close_forgotten([stream for stream in _open_streams() if stream.feeder not in awaited])
+
+
+def _close_after_threads_are_joined() -> None:
+    _close_forgotten(_open_streams())
+
+
+def _close_forgotten(streams: list[OpenStream]) -> None:
+    if not streams:
         return
-    log.warning("Closing %d stream(s) that were still open at exit: %s", len(forgotten), forgotten)
-    if not close_all():
+    try:
+        log.warning("Closing %d stream(s) that were still open at exit: %s", len(streams), streams)
+        in_time = _close(streams, None)
+    except BaseException:  # Ctrl-C: nobody wants to wait, and the second hook must not begin again
+        _cut(streams)
+        raise
+    if not in_time:
         log.warning("Not all streams could be closed in time; their last words may be missing")
 
 
 def _after_fork() -> None:
-    for stream in list(_streams):
-        stream.after_fork()
+    for reference in _streams.valuerefs():
+        stream = reference()
+        if stream is not None:
+            stream.after_fork()
     _streams.clear()
 
 
 def _register() -> None:
-    # This runs before threads are joined and before thread pools, which plugins may use, are shut down; ``atexit``
-    # runs after. It is private to the standard library, so it may go away.
-    import concurrent.futures.thread  # noqa: F401 - hooks run last in, first out: its hook must run after ours
+    atexit.register(_close_after_threads_are_joined)
+    # The other is private to the standard library, so it may go away.
+    if hasattr(threading, "_register_atexit"):
+        try:
+            import concurrent.futures.thread  # noqa: F401 - hooks run last in, first out: its hook must run after ours
 
-    register = getattr(threading, "_register_atexit", atexit.register)
-    try:
-        register(_close_at_exit)
-    except RuntimeError:  # the interpreter is exiting already
-        atexit.register(_close_at_exit)
+            threading._register_atexit(_close_before_threads_are_joined)  # noqa: SLF001
+        except RuntimeError:  # the interpreter is exiting already
+            pass
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)

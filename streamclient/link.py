@@ -6,8 +6,9 @@ from math import inf
 from attrs import define
 
 from streamclient.actions import Frame
+from streamclient.containers import Place
 from streamclient.errors import StreamClientError
-from streamclient.messages import Metadata
+from streamclient.messages import Message, Metadata, Results
 
 __all__ = ["Link", "Phase"]
 
@@ -29,12 +30,12 @@ class Link:
 
     Args:
         phase: where it is in its life.
-        base: bytes of the stream's audio before the first byte that it was sent.
+        base: the place in the stream where it began.
     """
 
     phase: Phase = Phase.NONE
-    base: int = 0
-    greeting: Frame | None = None
+    base: Place = Place()
+    greeting: tuple[Frame, ...] = ()
     pong: Frame | None = None
     close_stream_sent: bool = False
     close_stream_in_flight: bool = False
@@ -51,13 +52,23 @@ class Link:
     summarised: bool = False
     transcribed: bool = False
     has_results: bool = False
+    asked_for_finals: bool = False
 
     @classmethod
-    def up(cls, now: float, base: int) -> "Link":
-        """A connection that has just been built."""
-        return cls(Phase.UP, base, last_write=now, last_receive=now, last_ping=now)
+    def up(cls, now: float, base: Place, greeting: tuple[Frame, ...]) -> "Link":
+        """A connection that has just been built; ``greeting`` goes before all else."""
+        return cls(Phase.UP, base, greeting, last_write=now, last_receive=now, last_ping=now)
 
     def heard(self, now: float) -> None:
         """The server has shown that it lives."""
         self.last_receive = now
         self.pong_until = inf
+
+    def take_note(self, message: Message) -> None:
+        """What a message says of the connection itself."""
+        if isinstance(message, Results):
+            self.has_results = True
+            self.transcribed = self.transcribed or bool(message.transcript)
+        elif isinstance(message, Metadata):
+            self.metadata = message
+            self.summarised = self.close_stream_sent

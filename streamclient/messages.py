@@ -16,7 +16,10 @@ __all__ = [
     "Entity",
     "Message",
     "Metadata",
+    "Result",
     "Results",
+    "SearchHit",
+    "SearchResult",
     "ServerError",
     "ServerWarning",
     "SpeechStarted",
@@ -100,6 +103,36 @@ class Entity:
 
 
 @frozen
+class SearchHit:
+    """A moment that sounds like what was searched for.
+
+    Args:
+        confidence: 0 to 1.
+        start: seconds.
+        end: seconds.
+        snippet: what was recognised there.
+    """
+
+    confidence: float
+    start: float
+    end: float
+    snippet: str = ""
+
+
+@frozen
+class SearchResult:
+    """What was found of one term of ``search``.
+
+    Args:
+        query: the term.
+        hits: where it may have been said.
+    """
+
+    query: str
+    hits: tuple[SearchHit, ...] = ()
+
+
+@frozen
 class Results:
     """A segment of transcript (Deepgram: Live Audio API, Results).
 
@@ -113,6 +146,7 @@ class Results:
         channels: number of channels.
         alternatives: the readings, best first; may be empty.
         entities: named things; finals only.
+        search: what was found of each term of ``search``.
         request_id: the service's name for the connection.
         raw: the message as it came.
     """
@@ -126,6 +160,7 @@ class Results:
     channels: int = 1
     alternatives: tuple[Alternative, ...] = ()
     entities: tuple[Entity, ...] = ()
+    search: tuple[SearchResult, ...] = ()
     request_id: str | None = None
     raw: Raw = _raw()
 
@@ -355,6 +390,9 @@ class UnknownMessage:
     type: str | None = None
     raw: Any = field(repr=False, eq=False, default=None)
 
+
+Result = Results | TurnInfo
+"""A piece of transcript, of either endpoint."""
 
 Message = (
     Results

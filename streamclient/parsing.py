@@ -6,7 +6,7 @@ Parsing never fails: what is unknown, or known but of an unexpected shape, becom
 import json
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 from streamclient.messages import (
     Alternative,
@@ -18,6 +18,8 @@ from streamclient.messages import (
     Metadata,
     Raw,
     Results,
+    SearchHit,
+    SearchResult,
     ServerError,
     ServerWarning,
     SpeechStarted,
@@ -28,6 +30,8 @@ from streamclient.messages import (
 )
 
 __all__ = ["parse_message"]
+
+T = TypeVar("T")
 
 
 def parse_message(text: str | bytes) -> Message:
@@ -153,10 +157,19 @@ def _entity(raw: Raw) -> Entity:
     )
 
 
-def _entities(value: Any) -> tuple[Entity, ...]:
-    """Entities are a bonus: odd ones must not cost the words they belong to."""
+def _search_result(raw: Raw) -> SearchResult:
+    return SearchResult(_required_text(raw["query"]), tuple(map(_search_hit, raw.get("hits") or ())))
+
+
+def _search_hit(raw: Raw) -> SearchHit:
+    snippet = _text(raw.get("snippet")) or ""
+    return SearchHit(_ratio(raw.get("confidence")), _seconds(raw["start"]), _seconds(raw["end"]), snippet)
+
+
+def _extras(parse: Callable[[Raw], T], value: Any) -> tuple[T, ...]:
+    """Entities and search are a bonus: odd ones must not cost the words they come with."""
     try:
-        return tuple(map(_entity, value or ()))
+        return tuple(map(parse, value or ()))
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
         return ()
 
@@ -165,6 +178,7 @@ def _results(raw: Raw) -> Results:
     channel, channels = _channel(raw.get("channel_index"))
     speech_final = raw.get("speech_final") is True
     metadata = raw.get("metadata")
+    heard = raw.get("channel") or {}
     return Results(
         start=_seconds(raw["start"]),
         duration=_seconds(raw["duration"]),
@@ -173,8 +187,9 @@ def _results(raw: Raw) -> Results:
         from_finalize=raw.get("from_finalize") is True,
         channel=channel,
         channels=channels,
-        alternatives=tuple(map(_alternative, (raw.get("channel") or {}).get("alternatives") or ())),
-        entities=_entities(raw.get("entities")),
+        alternatives=tuple(map(_alternative, heard.get("alternatives") or ())),
+        entities=_extras(_entity, raw.get("entities")),
+        search=_extras(_search_result, heard.get("search")),
         request_id=_text(metadata.get("request_id")) if isinstance(metadata, dict) else None,
         raw=raw,
     )

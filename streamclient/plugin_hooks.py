@@ -1,24 +1,28 @@
 """From an event to the hooks of one plugin."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from streamclient.errors import PluginError
 from streamclient.events import (
     Audio,
     Closed,
     Disconnected,
     Event,
     Failed,
+    HookStats,
     Opened,
     PluginFailed,
     Reconnected,
     Utterance,
 )
+from streamclient.hook_calls import HookCalls
 from streamclient.hookspecs import StreamHooks, StreamView
-from streamclient.messages import Message, Results, TurnInfo
+from streamclient.messages import Message, Result, Results, TurnInfo
 from streamclient.plugin_manager import callers_of
+from streamclient.policies import LanePolicy
 
 __all__ = ["HOOKS", "ROUTES", "LoadedPlugin", "Report", "Route"]
 
@@ -82,6 +86,13 @@ ROUTES = (
 
 HOOKS = tuple(route.hook for route in ROUTES)
 
+PROCESSORS: Mapping[type, tuple[str, str]] = {
+    Utterance: ("process_utterance", "utterance"),
+    Results: ("process_result", "result"),
+    TurnInfo: ("process_result", "result"),
+}
+"""The hook that may change an event of a type, and the name of its argument."""
+
 
 class LoadedPlugin:
     """One plugin of one stream.
@@ -95,8 +106,15 @@ class LoadedPlugin:
     def __init__(self, name: str, plugin: object) -> None:
         self.name = name
         self.plugin = plugin
+        self.policy = _policy_of(name, plugin)
         callers = callers_of(name, plugin, StreamHooks)
         self.hooks = frozenset(callers)
+        self._calls = HookCalls(name, self.policy.slow_after)
+        self._processors = {
+            event_type: (hook, argument, callers[hook])
+            for event_type, (hook, argument) in PROCESSORS.items()
+            if hook in callers
+        }
         self._routes: dict[type, list[tuple[Route, Callable[..., object]]]] = {}
         for route in ROUTES:
             if route.hook in self.hooks:
@@ -115,6 +133,43 @@ class LoadedPlugin:
         """Whether it is to be given the accepted audio."""
         return Audio in self._routes
 
+    @property
+    def is_processor(self) -> bool:
+        """Whether it may change any event."""
+        return bool(self._processors)
+
+    @property
+    def hook_stats(self) -> tuple[HookStats, ...]:
+        """The calls of its hooks until now."""
+        return self._calls.stats
+
+    @property
+    def busy(self) -> tuple[str, float] | None:
+        """The hook it is in and for how many seconds, or ``None``."""
+        return self._calls.busy
+
+    def processor_of(self, event: Event) -> str | None:
+        """The hook by which it may change the event before anyone sees it."""
+        processor = self._processors.get(type(event))
+        return processor[0] if processor else None
+
+    def process(self, stream: StreamView, event: Result | Utterance) -> Result | Utterance:
+        """What it makes of the event. Called by the plugin's own thread.
+
+        Raises:
+            TypeError: it makes something else of it.
+            BaseException: whatever the hook raised.
+        """
+        hook, argument, caller = self._processors[type(event)]
+        changed = self._calls.call(hook, caller, stream, {argument: event})
+        if changed is None:
+            return event
+        if not isinstance(changed, type(event)):
+            raise TypeError(f"{hook} must return {type(event).__name__} or None, not {type(changed).__name__}")
+        if isinstance(changed, Utterance) and isinstance(event, Utterance):
+            return evolve(changed, index=event.index)
+        return changed
+
     def notify(self, stream: StreamView, event: Event | Audio, report: Report) -> None:
         """Call its hooks for the event, in order. Called by the plugin's own thread.
 
@@ -126,6 +181,13 @@ class LoadedPlugin:
         for route, call in self._routes.get(type(event), ()):
             if route.applies(event, self.name):
                 try:
-                    call(stream=stream, **route.arguments(event))
+                    self._calls.call(route.hook, call, stream, route.arguments(event))
                 except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the lane
                     report(route.hook, error)
+
+
+def _policy_of(name: str, plugin: object) -> LanePolicy:
+    policy = getattr(plugin, "lane_policy", None) or LanePolicy()
+    if not isinstance(policy, LanePolicy):
+        raise PluginError(f"Plugin {name!r}: lane_policy must be a LanePolicy, not {type(policy).__name__}")
+    return policy

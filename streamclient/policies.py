@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from streamclient.errors import OptionsError
 
-__all__ = ["BufferPolicy", "ReconnectPolicy", "Timeouts", "TransportOptions"]
+__all__ = ["BufferPolicy", "LanePolicy", "ReconnectPolicy", "Timeouts", "TransportOptions"]
 
 
 def _number(
@@ -98,6 +98,24 @@ class BufferPolicy:
     max_memory: int = _bytes(8 * 1024 * 1024, least=1)
     max_disk: int = _bytes(1024 * 1024 * 1024, least=0)
     max_events: int = _bytes(1000, least=1)
+
+
+@frozen(kw_only=True)
+class LanePolicy:
+    """How a plugin is treated; it says so in an attribute ``lane_policy``.
+
+    Args:
+        max_events: events that may wait for it; ``None`` for ``BufferPolicy.max_events``.
+        slow_after: seconds in one hook after which a warning is logged, once for each hook.
+        process_timeout: seconds that ``process_utterance`` or ``process_result`` may take; everybody else waits.
+        required: whether words that it should have changed and did not are withheld from all others. Else they go on
+            as they were.
+    """
+
+    max_events: int | None = field(default=None, validator=_number(least=1, whole=True, optional=True))
+    slow_after: float = _seconds(1.0)
+    process_timeout: float = _seconds(5.0)
+    required: bool = False
 
 
 def _headers(value: Any) -> tuple[tuple[str, str], ...]:

@@ -30,13 +30,15 @@ from streamclient.events import (
     StreamStats,
     Transcript,
 )
-from streamclient.journal import Journal, Room, Spilled
+from streamclient.heard import Heard
+from streamclient.journal import Room, Spilled
 from streamclient.link import Link, Phase
-from streamclient.messages import Message, Metadata, Results
+from streamclient.messages import Message
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.outage import Outage
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
-from streamclient.timeline import Coverage, confirmed_bytes, moved, without_known
+from streamclient.timeline import TOLERANCE
+from streamclient.upload import Upload
 from streamclient.vitals import Vitals
 
 __all__ = ["TRANSITIONS", "Protocol"]
@@ -72,15 +74,11 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
 """What leads from one state to another. The manual draws its diagram from this table."""
 
 # Looked up once: before Python 3.12 an enum's member costs as much as a call, and these are asked for with every chunk.
-IN_MEMORY = Room.MEMORY
 ACCEPTING = (StreamState.OPEN, StreamState.CONNECTING, StreamState.RECONNECTING)
 """States in which audio is accepted."""
 
 SIGNS_OF_LIFE = (FrameKind.AUDIO, FrameKind.TEXT)
 """Frames that tell the service that the stream lives on; pings and pongs do not."""
-
-BATCH_BYTES = 65536
-"""Audio taken at a time, so that an answer to a ping never waits behind more than this."""
 
 LAG_WHEN_UNKNOWN = 30.0
 """Seconds a server may lag where only it knows how long the audio lasts; any message of its shows that it lives."""
@@ -96,8 +94,7 @@ class Protocol:
         options: what the service is asked for.
         timeouts: deadlines.
         buffer: bounds.
-        reconnect: when to build a lost connection again; ``None`` for never. Only audio whose bytes have a known
-            duration can be sent again from the right place.
+        reconnect: when to build a lost connection again; ``None`` for never.
         random: a number from 0 to 1, anew at each call.
     """
 
@@ -112,29 +109,22 @@ class Protocol:
         self.state = StreamState.NEW
         self.error: StreamClientError | None = None
         self._dialect = dialect_for(options)
-        self._clock = options.clock
         self._vitals = Vitals(timeouts, self._dialect.keep_alive)
-        replays = reconnect is not None and self._clock.bytes_per_second is not None
-        self._outage = Outage(reconnect, random) if reconnect is not None and replays else None
-        self._journal = Journal(buffer.max_memory, buffer.max_disk, self._clock.frame_bytes, keeps=replays)
-        self._coverage = Coverage()
-        self._assembler = self._dialect.assembler()
+        self._outage = None if reconnect is None else Outage(reconnect, random)
+        self._upload = Upload(self._dialect, options.clock, buffer, keeps=reconnect is not None)
+        self._is_raw = options.clock.bytes_per_second is not None
+        self._heard = Heard(self._dialect)
         self._link = Link()
         self._lost: ConnectionLost | None = None
         self._connect_at: float | None = None
         self._not_before = 0.0
         self._mute_ends = 0
-        self._configuration: str | None = None
         self._close_asked = inf
         self._aborted = False
         self._complete = False
         self._was_connected = False
         self._last_close: tuple[int, str] | None = None
-        self._metadata: Metadata | None = None
-        self._duration = 0.0
         self._request_ids: list[str] = []
-        self._messages_received = 0
-        self._frames_sent = 0
         self._reconnects = 0
 
     # The caller's verbs.
@@ -151,26 +141,25 @@ class Protocol:
 
     def room(self, size: int) -> Room:
         """Where ``size`` more bytes may be added now."""
-        return self._journal.room(size)
+        if self._upload.room(size) is Room.NONE and self._link.phase is Phase.UP:
+            self._upload.make_room()
+        return self._upload.room(size)
 
     def refuse_disk(self) -> None:
         """The disk takes no more audio: go on with memory alone."""
-        self._journal.refuse_disk()
+        self._upload.refuse_disk()
 
     def accept(self, audio: bytes) -> bool:
         """Accept a chunk at once if the stream takes audio and memory has room for it; the usual case."""
-        if self.state not in ACCEPTING or not audio or self._journal.room(len(audio)) is not IN_MEMORY:
-            return False
-        self._journal.add_audio(audio)
-        return True
+        return self.state in ACCEPTING and bool(audio) and self._upload.accept(audio)
 
-    def send_audio(self, audio: bytes | Spilled) -> None:
-        """Accept a chunk that is not empty and for which there is room."""
-        self._journal.add_audio(audio)
+    def accept_spilled(self, audio: bytes, where: Spilled) -> None:
+        """Accept a chunk that lies on disk, and for which there is room."""
+        self._upload.accept_spilled(audio, where)
 
     def send_control(self, text: str) -> None:
         """Accept a control message for which there is room; it keeps its place among the audio."""
-        self._journal.add_control(text)
+        self._upload.accept_control(text)
 
     def finalize_message(self, channel: int | None) -> str:
         """The control message that asks for everything buffered as finals."""
@@ -205,8 +194,7 @@ class Protocol:
         if request_id:
             self._request_ids.append(request_id)
         again, self._was_connected = self._was_connected, True
-        self._journal.rewind()
-        self._link = Link.up(now, base=self._journal.audio_taken)
+        self._link = Link.up(now, self._upload.place, self._upload.begin())
         if self._aborted:
             self._link.phase = Phase.HANGING_UP
             return []
@@ -224,13 +212,15 @@ class Protocol:
 
     def receive_message(self, message: Message, now: float) -> list[Event]:
         """A message of the server; what it means for hooks, in order."""
-        self._link.heard(now)
-        self._messages_received += 1
-        placed = self._placed(message)
-        if placed is None:
-            return []
-        self._take_note(placed)
-        return [placed, *self._assembler.receive(placed)]
+        link = self._link
+        link.heard(now)
+        link.take_note(message)
+        most, again = self._upload.most_seconds, self._reconnects > 0
+        events, progress = self._heard.receive(message, link.base.seconds, most, again=again)
+        if self._outage is not None and progress:
+            self._outage.works()
+            self._upload.confirm(self._heard.confirmed)
+        return events
 
     def receive_ping(self, payload: bytes, now: float) -> None:
         """A ping of the server; only the newest needs an answer."""
@@ -261,8 +251,8 @@ class Protocol:
 
     # The writer's verbs.
 
-    def next_action(self, now: float) -> Action:
-        """What to do now."""
+    def next_action(self, now: float, *, is_pressed: bool = False) -> Action:
+        """What to do now; ``is_pressed`` while a caller waits for room."""
         link = self._link
         link.close_stream_in_flight = False
         if link.writing:
@@ -271,10 +261,12 @@ class Protocol:
         if link.phase is Phase.UP and self._vitals.is_overdue(link, self._close_asked, now):
             link.phase = Phase.HANGING_UP
         if link.phase is Phase.UP:
-            frames = self._take_frames(now)
+            needs_finals = is_pressed and not self._upload.waits
+            frames = self._take_frames(now, needs_finals=needs_finals)
             if frames:
                 return Write(frames)
-            return Wait(self._vitals.next_deadline(link, self._close_asked))
+            deadline = self._vitals.next_deadline(link, self._close_asked, needs_finals=needs_finals)
+            return Wait(deadline)
         if link.phase is Phase.HANGING_UP:
             link.phase = Phase.CUT
             return HangUp()
@@ -303,8 +295,8 @@ class Protocol:
 
     def finish(self) -> list[Event]:
         """The last events of the stream."""
-        self._journal.discard()
-        events: list[Event] = [*self._assembler.finish()]
+        self._upload.discard()
+        events: list[Event] = [*self._heard.finish()]
         if self.error is not None:
             events.append(Failed(self.error))
         transcript = self.transcript()
@@ -325,9 +317,9 @@ class Protocol:
         unconfirmed = self._unconfirmed() if ended and not self._complete else None
         code, reason = self._last_close or (ABNORMAL if ended and self._was_connected else None, "")
         return Transcript(
-            utterances=tuple(self._assembler.utterances),
-            duration=self._duration,
-            metadata=self._metadata,
+            utterances=self._heard.utterances,
+            duration=self._heard.duration,
+            metadata=self._heard.metadata,
             request_ids=self.request_ids,
             complete=self._complete,
             close_code=code,
@@ -338,90 +330,50 @@ class Protocol:
     def stats(self) -> StreamStats:
         """The counters; what the plugins' lanes count is not among them."""
         return StreamStats(
-            audio_bytes=self._journal.audio_accepted,
-            audio_seconds=self._clock.seconds(self._journal.audio_accepted),
-            frames_sent=self._frames_sent,
-            messages_received=self._messages_received,
+            audio_bytes=self._upload.bytes_accepted,
+            audio_seconds=self._upload.seconds_accepted,
+            frames_sent=self._upload.frames,
+            messages_received=self._heard.messages,
             keepalives_sent=self._vitals.keepalives_sent,
             reconnects=self._reconnects,
             lag=self._lag,
-            buffered_seconds=self._clock.seconds(self._journal.audio_waiting),
+            buffered_seconds=self._upload.seconds_accepted - self._upload.seconds_taken,
         )
-
-    # Inside: what is received.
 
     @property
     def _has_ended(self) -> bool:
         return self.state in (StreamState.CLOSED, StreamState.FAILED)
 
-    def _placed(self, message: Message) -> Message | None:
-        """The message at its place in the stream; nothing of what was final before."""
-        placed = moved(message, self._clock.seconds(self._link.base))
-        if not isinstance(placed, Results) or not self._reconnects:
-            return placed
-        return without_known(placed, self._coverage.final_until(placed.channel))
-
-    def _take_note(self, message: Message) -> None:
-        link = self._link
-        if isinstance(message, Results):
-            link.has_results = True
-            link.transcribed = link.transcribed or bool(message.transcript)
-        elif isinstance(message, Metadata):
-            link.metadata = self._metadata = message
-            link.summarised = link.close_stream_sent
-            self._duration = max(self._duration, self._clock.seconds(link.base) + message.duration)
-        final_end = self._dialect.final_end(message)
-        if final_end is not None and self._clock.bytes_per_second:
-            # A service that rounds up must not seem to have heard what it was not sent.
-            channel, end = final_end
-            final_end = channel, min(end, self._clock.seconds(self._journal.audio_taken))
-        progress = self._coverage.receive(message, final_end)
-        self._duration = max(self._duration, self._coverage.furthest) if self._metadata is None else self._duration
-        if self._outage is not None:
-            if progress:
-                self._outage.works()
-            self._journal.confirm(confirmed_bytes(self._clock, self._coverage.confirmed))
-
     # Inside: what is sent.
 
-    def _take_frames(self, now: float) -> tuple[Frame, ...]:
+    def _take_frames(self, now: float, *, needs_finals: bool) -> tuple[Frame, ...]:
         """The next frames, in order: answers, then what was accepted, then the end, or signs of life."""
         link = self._link
         if link.drain_until != inf:
             return ()
-        frames = [frame for frame in (link.pong, link.greeting) if frame is not None]
-        link.pong = link.greeting = None
-        frames += self._take_accepted()
-        if self._close_asked < inf and not link.close_stream_sent and not self._journal:
+        frames = [*link.greeting] if link.pong is None else [link.pong, *link.greeting]
+        link.pong, link.greeting = None, ()
+        frames += self._upload.take()
+        link.asked_for_finals &= not frames
+        if self._close_asked < inf and not link.close_stream_sent and not self._upload.waits:
             link.close_stream_sent = link.close_stream_in_flight = True
             frames.append(Frame(FrameKind.TEXT, self._dialect.close_stream))
+        if not frames and needs_finals and self._vitals.is_stuck(link, now):
+            link.asked_for_finals = True
+            frames.append(Frame(FrameKind.TEXT, self._dialect.finalize(None)))
         if not frames:
             frames += self._vitals.due(link, self._longest_lag, now)
         link.writing = any(frame.kind in SIGNS_OF_LIFE for frame in frames)
         return tuple(frames)
 
-    def _take_accepted(self) -> list[Frame]:
-        frames: list[Frame] = []
-        room = BATCH_BYTES
-        while room > 0 and self._journal:
-            payload = self._journal.take()
-            room -= len(payload)
-            if isinstance(payload, str):
-                self._configuration = self._dialect.configured(self._configuration, payload)
-                frames.append(Frame(FrameKind.TEXT, payload))
-            else:
-                self._frames_sent += 1
-                frames.append(Frame(FrameKind.AUDIO, payload))
-        return frames
-
     @property
     def _lag(self) -> float:
         """Seconds of audio sent but not yet covered by any result (Deepgram: Measuring Streaming Latency)."""
-        return max(self._clock.seconds(self._journal.audio_taken) - self._coverage.furthest, 0.0)
+        return max(self._upload.seconds_taken - self._heard.furthest, 0.0)
 
     @property
     def _longest_lag(self) -> float:
-        return LAG_WHEN_UNKNOWN if self._clock.bytes_per_second is None else self._lag
+        return self._lag if self._is_raw else LAG_WHEN_UNKNOWN
 
     # Inside: endings.
 
@@ -430,7 +382,7 @@ class Protocol:
         return self._request_ids[-1] if self._request_ids else None
 
     def _unconfirmed(self) -> Span | None:
-        return self._coverage.unconfirmed(self._clock.seconds(self._journal.audio_accepted))
+        return self._heard.unconfirmed(self._upload.seconds_accepted)
 
     def _settle(self) -> None:
         """A connection has ended: the stream ends with it, or goes on with another one."""
@@ -446,7 +398,7 @@ class Protocol:
             self._end(error)
 
     def _may_reconnect(self, error: ConnectionLost) -> bool:
-        if self._outage is None or not error.retryable:
+        if not self._upload.keeps or not error.retryable:
             return False
         mute = reason_id(error.reason) == "NET-0000" and not self._link.has_results
         self._mute_ends = self._mute_ends + 1 if mute else 0
@@ -497,8 +449,6 @@ class Protocol:
         assert self._outage is not None
         self._lost = None
         self._reconnects += 1
-        if self._configuration is not None:
-            self._link.greeting = Frame(FrameKind.TEXT, self._configuration)
         return [Reconnected(self._outage.connected(now), request_id)]
 
     def _decide(self) -> StreamClientError | None:
@@ -515,7 +465,7 @@ class Protocol:
                 normal_ends=self._dialect.normal_ends,
                 metadata=link.metadata,
                 summarised=link.summarised or (link.close_stream_sent and self._is_all_final),
-                audio_sent=self._journal.audio_taken - link.base,
+                audio_sent=self._upload.bytes_taken - link.base.offset,
                 transcribed=link.transcribed,
                 request_id=self._request_id,
                 unconfirmed=self._unconfirmed(),
@@ -531,8 +481,8 @@ class Protocol:
     @property
     def _is_all_final(self) -> bool:
         """Whether finals cover every byte that was accepted."""
-        accepted = self._journal.audio_accepted
-        return bool(accepted) and confirmed_bytes(self._clock, self._coverage.confirmed) >= accepted
+        accepted = self._upload.seconds_accepted
+        return accepted > 0 and self._heard.confirmed >= accepted - TOLERANCE
 
     def _end(self, error: StreamClientError | None) -> None:
         if self._has_ended:

@@ -78,11 +78,13 @@ class Session:
         self._spill = Spill()
         self._bell = Bell()
         self._sender_waits = False
-        self._forgotten = False
+        self._close_soon = False
         self._give_up = False
         self._connection: Connection | None = None
         self._sender = Worker(f"streamclient-sender-{name}", self._send)
-        self._receiver: Worker | None = None
+        self._receiver = Worker(f"streamclient-receiver-{name}", self._receive)
+        self._to_read: Connection | None = None
+        self._reading = Bell()
 
     # For callers, in any thread.
 
@@ -100,12 +102,16 @@ class Session:
             self._protocol.open(time.monotonic())
 
     def start(self) -> None:
-        """Start the sender, which connects."""
+        """Start the sender, which connects.
+
+        Raises:
+            InvalidState: no thread can be started; the stream has failed.
+        """
         try:
             self._sender.start()
         except InvalidState as error:
-            with self._lock:
-                self._protocol.abort(error)
+            self.abort(error)
+            self._finish()
             raise
 
     def close_unopened(self) -> bool:
@@ -160,7 +166,7 @@ class Session:
             with self._lock:
                 self._check_accepting()
                 self._opening.check(audio)
-                self._protocol.send_audio(spilled)
+                self._protocol.accept_spilled(audio, spilled)
                 self._has_accepted(audio)
         except StreamClientError:
             self._spill.forget()
@@ -204,9 +210,27 @@ class Session:
             connection.hang_up()
         self._bell.ring()
 
-    def forget(self) -> None:
-        """The client is gone: close as if asked to. Takes no lock, since the garbage collector may call it anywhere."""
-        self._forgotten = True
+    # The same without a lock, for code that the garbage collector or a signal may run anywhere, even under the lock.
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the thread that asks holds the lock, in a handler of a signal; nobody else holds it for so long."""
+        free = self._lock.acquire(timeout=SLICE)
+        if free:
+            self._lock.release()
+        return not free
+
+    def close_soon(self) -> None:
+        """Let the sender do what `request_close` does."""
+        self._close_soon = True
+        self._bell.ring()
+
+    def cut(self) -> None:
+        """Hang up, and let the sender do what `abort` does."""
+        self._give_up = True
+        connection = self._connection
+        if connection is not None:
+            connection.hang_up()
         self._bell.ring()
 
     @property
@@ -240,10 +264,7 @@ class Session:
 
     def wait_ended(self, deadline: Deadline) -> bool:
         """Wait until the last event is published and the session's threads have ended; whether they have."""
-        if not self._sender.wait(deadline):
-            return False
-        receiver = self._receiver  # the last one, now that no other can follow
-        return receiver is None or receiver.wait(deadline)
+        return self._sender.wait(deadline) and self._receiver.wait(deadline)
 
     @property
     def has_ended(self) -> bool:
@@ -253,8 +274,7 @@ class Session:
     @property
     def is_current(self) -> bool:
         """Whether one of the session's own threads asks."""
-        receiver = self._receiver
-        return self._sender.is_current or (receiver is not None and receiver.is_current)
+        return self._sender.is_current or self._receiver.is_current
 
     def check_process(self) -> None:
         """Refuse to work in a forked child, whose copy of the connection is not its own."""
@@ -301,6 +321,7 @@ class Session:
         if room is not Room.NONE:
             return room
         self._blocked += 1
+        self._bell.ring()
         try:
             while (room := self._protocol.room(size)) is Room.NONE:
                 left = deadline.left()
@@ -316,27 +337,38 @@ class Session:
 
     def _send(self) -> None:
         try:
+            # One receiver for all connections to come: an interpreter that exits may start no more threads.
+            self._receiver.start()
+        except InvalidState as error:
+            self.abort(error)
+        try:
             self._run()
         except Exception as error:
             log.exception("The stream %s failed; this is a bug of streamclient", self._name)
             self._fail(error)
         try:
-            with self._lock:
-                events = self._protocol.finish()
-                self._room.notify_all()
-            self._spill.forget()
-            self._publish(events)
+            self._finish()
         finally:
             self.opened.set()
+
+    def _finish(self) -> None:
+        self._hand_over(None)
+        with self._lock:
+            events = self._protocol.finish()
+            self._room.notify_all()
+        self._spill.forget()
+        self._publish(events)
 
     def _run(self) -> None:
         """Do what the state machine says until it says that the stream has ended."""
         while True:
             with self._lock:
                 now = time.monotonic()
-                if self._forgotten:
+                if self._close_soon:
                     self._protocol.request_close(now)
-                action = self._protocol.next_action(now)
+                if self._give_up:
+                    self._protocol.abort()
+                action = self._protocol.next_action(now, is_pressed=self._blocked > 0)
                 self._sender_waits = isinstance(action, Wait)
                 if self._blocked:
                     self._room.notify_all()
@@ -368,6 +400,7 @@ class Session:
         try:
             connection = self._connector(lambda: self._give_up)
         except StreamClientError as error:
+            log.info("The stream %s is not connected: %s", self._name, error)
             with self._lock:
                 self._protocol.connect_failed(error, time.monotonic())
             return
@@ -375,9 +408,13 @@ class Session:
             self._connection = connection
             events = self._protocol.connected(connection.request_id, time.monotonic())
         self._publish(events)
-        self._receiver = Worker(f"streamclient-receiver-{self._name}", lambda: self._receive(connection))
-        self._receiver.start()
+        self._hand_over(connection)
         self.opened.set()
+
+    def _hand_over(self, connection: Connection | None) -> None:
+        """Let the receiver read a connection, or end; it has ended the last one, or soon will."""
+        self._to_read = connection
+        self._reading.ring()
 
     def _hang_up(self) -> None:
         assert self._connection is not None
@@ -401,7 +438,11 @@ class Session:
 
     # The receiver.
 
-    def _receive(self, connection: Connection) -> None:
+    def _receive(self) -> None:
+        while self._reading.wait(None) and (connection := self._to_read) is not None:
+            self._read(connection)
+
+    def _read(self, connection: Connection) -> None:
         close: tuple[int, str] | None = None
         error: StreamClientError | None = None
         try:

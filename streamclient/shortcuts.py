@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from streamclient.client import FAREWELL, StreamClient
+from streamclient.client import FAREWELL, StreamClient, as_bytes
 from streamclient.events import Event, StreamState, Transcript
 from streamclient.hookspecs import source_stem
 from streamclient.options import FluxOptions, ListenOptions
@@ -111,13 +111,14 @@ class _Feeder:
         self._client.close()
 
     def _feed(self) -> None:
-
         opened = self._client._stream  # noqa: SLF001 - of this package
         try:
             for chunk in _chunks(self._source):
                 opened.dispatcher.pulled.wait_until_half_empty()
-                self._client.send(chunk)
+                # Past the client, for which whoever takes the events stays the one who feeds.
+                opened.session.send(as_bytes(chunk), None)
             opened.request_close()
         except BaseException as error:  # noqa: BLE001 - raised again for whoever takes the events
             self._error = error
-            opened.abort()
+            if not opened.is_draining:
+                opened.abort()

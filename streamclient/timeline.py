@@ -4,12 +4,25 @@ A connection counts its audio from zero (Deepgram: Recovering From Connection Er
 first byte, so every time of a later connection is moved by the audio that came before it.
 """
 
+from typing import TypeVar
+
 from attrs import evolve
 
-from streamclient.audio import AudioClock, Span
-from streamclient.messages import Alternative, Message, Results, SpeechStarted, TurnInfo, UtteranceEnd, Word
+from streamclient.audio import Span
+from streamclient.messages import (
+    Alternative,
+    Message,
+    Results,
+    SearchHit,
+    SpeechStarted,
+    TurnInfo,
+    UtteranceEnd,
+    Word,
+)
 
-__all__ = ["Coverage", "moved", "without_known"]
+__all__ = ["TOLERANCE", "Coverage", "moved", "without_known"]
+
+S = TypeVar("S", Word, SearchHit)
 
 TOLERANCE = 0.0001
 """Seconds; the service's times carry single-precision noise, and replayed audio begins at a whole sample."""
@@ -49,19 +62,16 @@ class Coverage:
         return Span(self.confirmed, end) if end > self.confirmed else None
 
 
-def confirmed_bytes(clock: AudioClock, seconds: float) -> int:
-    """The bytes that so many seconds are, in whole samples."""
-    sample = clock.bytes_per_sample_frame
-    return round(seconds * (clock.bytes_per_second or 0) / sample) * sample
-
-
 def moved(message: Message, by: float) -> Message:
     """The message with its times moved by so many seconds; ``raw`` stays as it came."""
     if not by:
         return message
     if isinstance(message, Results):
         alternatives = tuple(_moved_alternative(alternative, by) for alternative in message.alternatives)
-        return evolve(message, start=message.start + by, alternatives=alternatives)
+        search = tuple(
+            evolve(found, hits=tuple(_moved_span(hit, by) for hit in found.hits)) for found in message.search
+        )
+        return evolve(message, start=message.start + by, alternatives=alternatives, search=search)
     if isinstance(message, SpeechStarted):
         return evolve(message, timestamp=message.timestamp + by)
     if isinstance(message, UtteranceEnd) and message.last_word_end >= 0:
@@ -85,7 +95,18 @@ def without_known(result: Results, until: float) -> Results | None:
     alternatives = tuple(_alternative_after(alternative, until) for alternative in result.alternatives)
     # Entities name words by their number, which holds no longer once words are gone.
     entities = result.entities if alternatives == result.alternatives else ()
-    return evolve(result, start=until, duration=result.end - until, alternatives=alternatives, entities=entities)
+    search = tuple(
+        evolve(found, hits=tuple(hit for hit in found.hits if hit.start + hit.end > 2 * until))
+        for found in result.search
+    )
+    return evolve(
+        result,
+        start=until,
+        duration=result.end - until,
+        alternatives=alternatives,
+        entities=entities,
+        search=search,
+    )
 
 
 def _moved_alternative(alternative: Alternative, by: float) -> Alternative:
@@ -93,7 +114,11 @@ def _moved_alternative(alternative: Alternative, by: float) -> Alternative:
 
 
 def _moved_words(words: tuple[Word, ...], by: float) -> tuple[Word, ...]:
-    return tuple(evolve(word, start=word.start + by, end=word.end + by) for word in words)
+    return tuple(_moved_span(word, by) for word in words)
+
+
+def _moved_span(span: S, by: float) -> S:
+    return evolve(span, start=span.start + by, end=span.end + by)
 
 
 def _alternative_after(alternative: Alternative, until: float) -> Alternative:

@@ -218,4 +218,6 @@ def _as_lost(error: Exception, request_id: str | None) -> ConnectionLost:
         )
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
         return ConnectionLost("Connection lost: the network or the server takes no data", hint=NETWORK, **facts)
+    if isinstance(error, websocket.WebSocketConnectionClosedException):
+        return ConnectionLost("Connection lost: it ended without a close frame", hint=NETWORK, **facts)
     return ConnectionLost(f"Connection lost: {words_of(error)}", hint=NETWORK, **facts)

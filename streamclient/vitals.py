@@ -10,6 +10,9 @@ from streamclient.policies import Timeouts
 
 __all__ = ["Vitals"]
 
+PATIENCE = 2.0
+"""Seconds to wait for finals that make room; to ask for them cuts the audio, perhaps in a word."""
+
 
 class Vitals:
     """The deadlines of a stream's connections. ``close_asked`` is when `close()` was called, infinite before.
@@ -45,13 +48,19 @@ class Vitals:
             frames.append(Frame(FrameKind.PING))
         return frames
 
-    def next_deadline(self, link: Link, close_asked: float) -> float | None:
-        """When to look again; ``None`` for never."""
+    def is_stuck(self, link: Link, now: float) -> bool:
+        """Whether both sides wait: a caller for room that only finals make, a service for more audio."""
+        return not link.close_stream_sent and now >= self._until_stuck(link)
+
+    def next_deadline(self, link: Link, close_asked: float, *, needs_finals: bool = False) -> float | None:
+        """When to look again; ``None`` for never. ``needs_finals`` while a caller waits for room that they make."""
         deadline = min(self._until_close(link, close_asked), link.pong_until, link.drain_until)
         if not link.close_stream_sent and link.drain_until == inf:
             deadline = min(deadline, link.last_ping + self._timeouts.ping)
             if self._keep_alive:
                 deadline = min(deadline, link.last_write + self._timeouts.keepalive)
+            if needs_finals:
+                deadline = min(deadline, self._until_stuck(link))
         return None if deadline == inf else deadline
 
     def is_overdue(self, link: Link, close_asked: float, now: float) -> bool:
@@ -70,3 +79,7 @@ class Vitals:
     def _until_close(self, link: Link, close_asked: float) -> float:
         """While closing, a server that says nothing for too long is given up; what still goes out is progress."""
         return max(close_asked, link.last_receive, link.last_write) + self._timeouts.close
+
+    def _until_stuck(self, link: Link) -> float:
+        """A service that has said nothing for a while has nothing to say; it is asked for finals once."""
+        return inf if link.asked_for_finals else link.last_receive + PATIENCE

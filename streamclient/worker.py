@@ -77,8 +77,9 @@ class Worker:
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         self.ended = threading.Event()
+        self._name = name
         self._work = work
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread.
@@ -86,11 +87,18 @@ class Worker:
         Raises:
             InvalidState: no thread can be started (the interpreter is exiting, or the system has no more).
         """
+        # Not made before: since Python 3.13 a thread that was made before a fork cannot be started after it.
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:
             self.ended.set()
             raise InvalidState(f"No thread can be started: {error}") from error
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._thread is not None and self._thread.ident is not None and not self.ended.is_set()
 
     @property
     def is_current(self) -> bool:
@@ -99,7 +107,7 @@ class Worker:
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait until the thread has ended; whether it has. Not to be called by a thread of ours."""
-        if not self._thread.ident:
+        if self._thread is None or self._thread.ident is None:
             return True
         if not wait_for(self.ended, deadline):
             return False
@@ -110,6 +118,6 @@ class Worker:
         try:
             self._work()
         except BaseException:
-            log.exception("The thread %s failed; this is a bug of streamclient", self._thread.name)
+            log.exception("The thread %s failed; this is a bug of streamclient", self._name)
         finally:
             self.ended.set()

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclient import dispatch
-from streamclient.dispatch import Dispatcher, Inbox, Report
+from streamclient import lane
+from streamclient.dispatch import Dispatcher
 from streamclient.errors import PluginOverrun
 from streamclient.events import Audio, Closed, Event, Opened, PluginFailed, Transcript, Utterance
-from streamclient.messages import Results, TurnInfo
+from streamclient.inbox import Inbox
+from streamclient.lane import Report
+from streamclient.messages import Result, Results, TurnInfo
+from streamclient.policies import LanePolicy
 from streamclient.worker import Deadline
 from tests.support.messages import final, interim
 
@@ -240,7 +243,18 @@ def test_inbox_loses_only_interims(kinds: list[str], limit: int) -> None:
 class Plugin:
     """A plugin as a lane sees it: records what it is told, and does what a test says."""
 
-    def __init__(self, act: Callable[[Event | Audio, Report], None] = lambda event, report: None) -> None:
+    name = ""
+    hears = False
+    is_processor = False
+    hook_stats = ()
+    busy: tuple[str, float] | None = None
+
+    def __init__(
+        self,
+        act: Callable[[Event | Audio, Report], None] = lambda event, report: None,
+        policy: LanePolicy = LanePolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        self.policy = policy
         self.events: list[Event | Audio] = []
         self._act = act
         self._told = threading.Condition()
@@ -248,7 +262,13 @@ class Plugin:
     def wants(self, event: Event) -> bool:
         return not isinstance(event, Utterance)
 
-    def deliver(self, event: Event | Audio, report: Report) -> None:
+    def processor_of(self, event: Event) -> str | None:
+        return None
+
+    def process(self, stream: object, event: Result | Utterance) -> Result | Utterance:
+        raise NotImplementedError
+
+    def notify(self, stream: object, event: Event | Audio, report: Report) -> None:
         with self._told:
             self.events.append(event)
             self._told.notify_all()
@@ -278,7 +298,8 @@ def running(limit: int = 1000, **plugins: Plugin) -> Iterator[Dispatcher]:
     """A dispatcher with a lane for each plugin; at the end every lane must have ended."""
     dispatcher = Dispatcher(limit)
     for name, plugin in plugins.items():
-        dispatcher.add(name, plugin.wants, plugin.deliver)
+        plugin.name = name
+        dispatcher.add(plugin, None)
     dispatcher.start()
     try:
         yield dispatcher
@@ -293,7 +314,7 @@ def running(limit: int = 1000, **plugins: Plugin) -> Iterator[Dispatcher]:
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lanes that have caught up do not wait for those that have not."""
-    monkeypatch.setattr(dispatch, "GRACE", 0.01)
+    monkeypatch.setattr(lane, "GRACE", 0.01)
 
 
 def test_every_plugin_gets_every_event_in_order_and_closed_last() -> None:

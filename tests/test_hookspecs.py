@@ -10,6 +10,8 @@ import streamclient
 from streamclient.hookspecs import PROJECT, StreamHooks, hookimpl
 
 CONTRACT = {
+    "process_utterance": ["stream", "utterance"],
+    "process_result": ["stream", "result"],
     "on_open": ["stream"],
     "on_audio": ["stream", "audio"],
     "on_message": ["stream", "message"],

@@ -29,7 +29,7 @@ from streamclient import (
 )
 from streamclient.events import Audio
 from streamclient.hookspecs import StreamHooks
-from streamclient.plugin_hooks import HOOKS, ROUTES, LoadedPlugin
+from streamclient.plugin_hooks import HOOKS, PROCESSORS, ROUTES, LoadedPlugin
 
 LOST = ConnectionLost("gone", code=1006)
 BUG = ValueError("a bug")
@@ -239,4 +239,4 @@ class TestIsolation:
         manager = pluggy.PluginManager("streamclient")
         manager.add_hookspecs(StreamHooks)
 
-        assert set(vars(manager.hook)) == set(HOOKS)
+        assert set(vars(manager.hook)) == {*HOOKS, *(hook for hook, _ in PROCESSORS.values())}

@@ -19,8 +19,10 @@ from streamclient.errors import (
 from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
 from streamclient.journal import Room
 from streamclient.options import FluxOptions, ListenOptions
-from streamclient.policies import BufferPolicy, Timeouts
-from streamclient.protocol import BATCH_BYTES, LAST_WORDS, TRANSITIONS, Protocol
+from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
+from streamclient.protocol import LAST_WORDS, TRANSITIONS, Protocol
+from streamclient.upload import BATCH_BYTES
+from streamclient.vitals import PATIENCE
 from tests.support.messages import EMPTY_SUMMARY, final, gap, interim, summary
 from tests.support.stream import BROKEN, CLOSE_STREAM, CONTAINER, FRAME, KEEP_ALIVE, PING, RAW, SECOND, TIMEOUTS, Stream
 
@@ -31,7 +33,7 @@ def test_stream_that_goes_well() -> None:
     """Audio out, CloseStream, everything the server still says, its close: complete."""
     stream = Stream()
     states = [stream.state, stream.open().state]
-    stream.protocol.send_audio(FRAME)
+    stream.protocol.accept(FRAME)
     assert stream.written() == [Frame(FrameKind.AUDIO, FRAME)]
     assert stream.close() == [CLOSE_STREAM]
     states.append(stream.state)
@@ -51,7 +53,7 @@ def test_stream_that_goes_well() -> None:
 def test_interim_that_is_all_there_is_comes_before_closed() -> None:
     """What is pending when the connection breaks becomes an utterance; then the failure, then Closed."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.written()
     said = interim("one", 0.0, 0.5)
     stream.hear(said)
@@ -88,7 +90,7 @@ def test_close_while_connecting_waits_for_the_connection() -> None:
     """What was accepted before still goes out when the connection stands; then the stream ends well."""
     stream = Stream()
     stream.protocol.open(stream.now)
-    stream.protocol.send_audio(FRAME)
+    stream.protocol.accept(FRAME)
     assert stream.act() == Connect()
     stream.protocol.request_close(stream.now)
     assert not stream.protocol.accepts_audio
@@ -104,7 +106,7 @@ def test_close_while_connecting_fails_with_the_connection() -> None:
     """When the connection does not come about, closing cannot go well either."""
     stream = Stream()
     stream.protocol.open(stream.now)
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     assert stream.act() == Connect()
     stream.protocol.request_close(stream.now)
     stream.protocol.connect_failed(AuthenticationError("refused"), stream.now)
@@ -160,11 +162,11 @@ def test_abort_while_connecting_hangs_up_what_still_comes_about() -> None:
 def test_abort_hangs_up_at_once(closing: bool) -> None:
     """Nothing more is accepted or written; an abort is no failure, and the transcript says what is missing."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.written()
     if closing:
         stream.close()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.protocol.abort()
     assert stream.state is StreamState.CLOSED
     assert not stream.protocol.accepts_audio
@@ -174,7 +176,11 @@ def test_abort_hangs_up_at_once(closing: bool) -> None:
     stream.end(None)
     transcript = stream.protocol.transcript()
     assert stream.protocol.error is None
-    assert (transcript.complete, transcript.text, transcript.gaps) == (False, "late", (Span(0.5, 2.0),))
+    assert (transcript.complete, transcript.text, transcript.gaps) == (
+        False,
+        "late",
+        (Span(0.5, 1.0 if closing else 2.0),),
+    )
 
 
 def test_abort_with_an_error_fails_the_stream() -> None:
@@ -208,8 +214,8 @@ def test_abort_after_the_end_changes_nothing() -> None:
 def test_end_that_nobody_asked_for_is_a_lost_connection() -> None:
     """Even with code 1000; the error says which audio has no final transcript."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
+    stream.protocol.accept(SECOND)
     stream.written()
     stream.hear(final("one", 0.0, 1.25))
     stream.end((1000, "enough"))
@@ -225,7 +231,7 @@ def test_end_that_nobody_asked_for_is_a_lost_connection() -> None:
 def test_end_while_audio_waits_is_a_lost_connection() -> None:
     """After close() was called but before CloseStream went out, nobody has asked the server yet."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.protocol.request_close(stream.now)
     stream.end((1000, ""))
     assert isinstance(stream.protocol.error, ConnectionLost)
@@ -265,7 +271,7 @@ def test_summary_before_close_stream_is_not_the_last_word() -> None:
 def test_empty_summary_after_audio_is_rejected_audio(close: tuple[int, str] | None) -> None:
     """The server heard bytes and no audio; however it then goes, that is the reason."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.close()
     stream.hear(EMPTY_SUMMARY)
     stream.end(close)
@@ -286,7 +292,7 @@ def test_empty_summary_without_audio_is_a_complete_stream() -> None:
 def test_reason_of_the_server_wins_over_a_failed_write() -> None:
     """A write fails because the server has closed; its close frame is still read, and says why."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     assert isinstance(stream.act(), Write)
     stream.protocol.write_failed(BROKEN, stream.now)
     assert stream.wakes_in() == LAST_WORDS
@@ -300,7 +306,7 @@ def test_nothing_is_written_after_a_failed_write() -> None:
     """Neither audio nor CloseStream nor answers; and the server's last words are not waited for long."""
     error = ConnectionLost("Connection lost: a write failed")
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     assert isinstance(stream.act(), Write)
     stream.protocol.write_failed(error, stream.now)
     stream.protocol.receive_ping(b"", stream.now)
@@ -316,7 +322,7 @@ def test_nothing_is_written_after_a_failed_write() -> None:
 def test_close_stream_that_could_not_be_written_was_never_asked() -> None:
     """When the write with the last audio and CloseStream fails, even a normal close is a lost connection."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.protocol.request_close(stream.now)
     assert isinstance(stream.act(), Write)
     stream.protocol.write_failed(BROKEN, stream.now)
@@ -386,7 +392,7 @@ def test_every_message_is_progress_while_closing() -> None:
 def test_audio_that_still_goes_out_is_progress() -> None:
     """The patience with a silent server begins when it has been asked."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.protocol.request_close(stream.now)
     stream.now += 29.0
     assert isinstance(stream.act(), Write)
@@ -396,7 +402,7 @@ def test_audio_that_still_goes_out_is_progress() -> None:
 def test_write_that_takes_long_is_progress_when_it_is_done() -> None:
     """A slow network that takes the audio at last is no silent server."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.protocol.request_close(stream.now)
     assert isinstance(stream.act(), Write)
     assert stream.written(after=100.0) == []
@@ -449,7 +455,7 @@ def test_anything_the_server_says_answers_a_ping(answer: Callable[[Stream], None
 def test_server_that_lags_has_longer_to_answer() -> None:
     """A ping waits behind the audio in front of it, so as many seconds more as the server has not heard yet."""
     stream = Stream(timeouts=Timeouts(ping=10.0, pong=5.0, keepalive=inf)).open()
-    stream.protocol.send_audio(SECOND * 7)
+    stream.protocol.accept(SECOND * 7)
     stream.written()
     stream.hear(interim("", 0.0, 2.0))
     assert stream.written(after=10.0) == [PING]
@@ -470,7 +476,7 @@ def test_audio_after_a_ping_gives_no_longer_to_answer() -> None:
         assert stream.now < began + 60.0
         stream.written()
         stream.now += 0.1
-        stream.protocol.send_audio(FRAME[:3200])
+        stream.protocol.accept(FRAME[:3200])
     assert 10.0 + 5.0 + 10.0 <= stream.now - began < 26.0
 
 
@@ -508,7 +514,7 @@ def test_no_keepalive_while_audio_flows() -> None:
     """Audio is sign of life enough."""
     stream = Stream(timeouts=Timeouts(ping=inf)).open()
     for _ in range(100):
-        stream.protocol.send_audio(FRAME)
+        stream.protocol.accept(FRAME)
         assert stream.written(after=0.25) == [Frame(FrameKind.AUDIO, FRAME)]
     assert stream.written(after=3.9) == []
     assert stream.written(after=0.1) == [KEEP_ALIVE]
@@ -550,7 +556,7 @@ def test_nothing_but_pongs_follows_close_stream() -> None:
 def test_newest_ping_is_answered_before_audio() -> None:
     """Pings that wait have one answer, and it waits behind nothing."""
     stream = Stream().open()
-    stream.protocol.send_audio(FRAME)
+    stream.protocol.accept(FRAME)
     stream.protocol.receive_ping(b"one", stream.now)
     stream.protocol.receive_ping(b"two", stream.now)
     assert stream.written() == [Frame(FrameKind.PONG, b"two"), Frame(FrameKind.AUDIO, FRAME)]
@@ -563,9 +569,9 @@ def test_control_messages_keep_their_place() -> None:
     """A Finalize between two chunks goes out between their bytes, and CloseStream after all of them."""
     stream = Stream().open()
     protocol = stream.protocol
-    protocol.send_audio(b"ab")
+    protocol.accept(b"ab")
     protocol.send_control(protocol.finalize_message(None))
-    protocol.send_audio(b"cd")
+    protocol.accept(b"cd")
     protocol.send_control(protocol.finalize_message(1))
     protocol.send_control(protocol.configure_message({"numerals": True, "keyterms": ["Zyrtec"]}))
     assert stream.close() == [
@@ -576,6 +582,49 @@ def test_control_messages_keep_their_place() -> None:
         Frame(FrameKind.TEXT, '{"type": "Configure", "features": {"numerals": true}, "keyterms": ["Zyrtec"]}'),
         CLOSE_STREAM,
     ]
+
+
+def test_a_caller_who_waits_for_room_gets_it_from_a_service_that_waits_for_audio() -> None:
+    """With all audio sent and kept, and a service that says nothing, finals are asked for once; audio begins anew."""
+    finalize = Frame(FrameKind.TEXT, '{"type": "Finalize"}')
+    stream = Stream().open()
+    protocol = stream.protocol
+    protocol.accept(FRAME)
+    assert stream.written() == [Frame(FrameKind.AUDIO, FRAME)]
+    assert protocol.next_action(stream.now, is_pressed=True) == Wait(stream.now + PATIENCE)
+    assert protocol.next_action(stream.now + PATIENCE) == Wait(stream.now + TIMEOUTS.keepalive)
+    stream.now += PATIENCE
+    stream.hear(interim("hm", 0.0, 0.25))
+    assert isinstance(protocol.next_action(stream.now, is_pressed=True), Wait)
+    stream.now += PATIENCE
+    assert protocol.next_action(stream.now, is_pressed=True) == Write((finalize,))
+    stream.now += PATIENCE
+    assert isinstance(protocol.next_action(stream.now, is_pressed=True), Wait)
+    protocol.accept(FRAME)
+    assert stream.written() == [Frame(FrameKind.AUDIO, FRAME)]
+    stream.now += PATIENCE
+    assert protocol.next_action(stream.now, is_pressed=True) == Write((finalize,))
+
+
+def test_what_was_sent_is_not_forgotten_in_an_outage() -> None:
+    """A container that is only sent again from its start fills the buffer in an outage: callers wait for its end."""
+    buffer = BufferPolicy(max_memory=20_000, max_disk=0)
+    protocol = Protocol(CONTAINER, TIMEOUTS, buffer, ReconnectPolicy(initial_delay=0.0))
+    protocol.open(0.0)
+    assert protocol.next_action(0.0) == Connect()
+    protocol.connected("a", 0.0)
+    protocol.accept(bytes(15_000))
+    assert isinstance(protocol.next_action(0.0), Write)
+    protocol.receive_end(None, BROKEN)
+    assert protocol.room(10_000) is Room.NONE
+    assert isinstance(protocol.next_action(1.0), Release)
+    assert protocol.next_action(1.0) == Connect()
+    assert protocol.room(10_000) is Room.NONE
+    protocol.connected("b", 1.0)
+    again = protocol.next_action(1.0)
+    assert isinstance(again, Write)
+    assert sum(len(frame.payload) for frame in again.frames) == 15_000
+    assert protocol.room(10_000) is Room.MEMORY
 
 
 @pytest.mark.parametrize(
@@ -614,7 +663,7 @@ def test_options_of_another_endpoint_are_refused() -> None:
 def test_backlog_goes_out_in_frames_and_batches() -> None:
     """Frames hold 250 ms, and no more than a batch is taken before signs of the server are looked at."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND * 10)
+    stream.protocol.accept(SECOND * 10)
     sizes = []
     while isinstance(action := stream.act(), Write):
         sizes.append(sum(len(frame.payload) for frame in action.frames))
@@ -626,7 +675,7 @@ def test_backlog_goes_out_in_frames_and_batches() -> None:
 def test_close_stream_comes_after_the_whole_backlog() -> None:
     """However much waits when the stream is closed, the server is asked to end when it has all of it."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND * 10)
+    stream.protocol.accept(SECOND * 10)
     frames = stream.close()
     assert len(frames) == 41
     assert frames[-1] == CLOSE_STREAM
@@ -636,7 +685,7 @@ def test_room_is_what_the_buffer_leaves() -> None:
     """More than the buffer holds is not accepted; what was written makes room."""
     protocol = Protocol(RAW, TIMEOUTS, BufferPolicy(max_memory=10, max_disk=0))
     protocol.open(0.0)
-    protocol.send_audio(bytes(6))
+    protocol.accept(bytes(6))
     assert protocol.room(4) is Room.MEMORY
     assert protocol.room(5) is Room.NONE
     protocol.next_action(0.0)
@@ -651,7 +700,7 @@ def test_room_is_what_the_buffer_leaves() -> None:
 def test_statistics() -> None:
     """Counters follow what is accepted, sent and received; the lag is the audio sent beyond the furthest result."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND * 3)
+    stream.protocol.accept(SECOND * 3)
     before = stream.protocol.stats()
     assert (before.audio_bytes, before.audio_seconds, before.buffered_seconds, before.lag) == (96000, 3.0, 3.0, 0.0)
     stream.written()
@@ -668,7 +717,7 @@ def test_unconfirmed_audio_begins_at_the_slowest_channel() -> None:
         ([final("a", 0.0, 1.0, channels=2), final("b", 0.0, 0.7, channel=1, channels=2)], 0.7),
     ):
         stream = Stream(options).open()
-        stream.protocol.send_audio(bytes(128000))
+        stream.protocol.accept(bytes(128000))
         stream.written()
         stream.hear(*finals)
         stream.end(None)
@@ -678,7 +727,7 @@ def test_unconfirmed_audio_begins_at_the_slowest_channel() -> None:
 def test_absurd_number_of_channels_costs_nothing() -> None:
     """A message that claims a billion channels does not stop the stream."""
     stream = Stream().open()
-    stream.protocol.send_audio(SECOND)
+    stream.protocol.accept(SECOND)
     stream.written()
     stream.hear(final("one", 0.0, 0.5, channels=10**9))
     stream.end(None)
@@ -688,7 +737,7 @@ def test_absurd_number_of_channels_costs_nothing() -> None:
 def test_container_has_no_seconds_of_its_own() -> None:
     """Where only the server knows how long the audio is, what it has heard is what is known."""
     stream = Stream(CONTAINER).open()
-    stream.protocol.send_audio(bytes(100_000))
+    stream.protocol.accept(bytes(100_000))
     stream.written()
     stream.hear(final("one", 0.0, 1.0), interim("two", 1.0, 2.5))
     stream.end(None)

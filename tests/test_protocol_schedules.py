@@ -65,7 +65,7 @@ class Player(Stream):
         """One thing that happens, if it can happen now."""
         protocol = self.protocol
         if step == "send" and protocol.accepts_audio and protocol.room(what) is Room.MEMORY:
-            protocol.send_audio(bytes(what))
+            protocol.accept(bytes(what))
             self.accepted.append(bytes(what))
         elif step == "finalize" and protocol.accepts_audio:
             protocol.send_control(protocol.finalize_message(None))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from streamclient import (
@@ -25,7 +26,8 @@ from streamclient import (
     Utterance,
     hookimpl,
 )
-from tests.support.positions import RATE, Recogniser, assert_spoken, audio, spoken
+from tests.support.containers import LOSSLESS, ContainerRecogniser, encode
+from tests.support.positions import BLOCK, RATE, Recogniser, assert_spoken, audio, spoken
 from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Service, final, interim, metadata, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
@@ -85,9 +87,10 @@ class Recorder:
 class Unreliable:
     """A service that hears where audio is from, and breaks as a seed decides, until it has broken often enough."""
 
-    def __init__(self, seed: int, channels: int) -> None:
+    def __init__(self, seed: int, channels: int, kind: str | None) -> None:
         self.random = Random(seed)
         self.channels = channels
+        self.kind = kind
         self.breaks = self.random.randint(1, 4)
         self.refusals = 0
         self.frames: list[list[bytes | str]] = []
@@ -101,7 +104,20 @@ class Unreliable:
 
     def __call__(self, call: Call) -> None:
         self.frames.append(call.frames)
-        recogniser = Recogniser(self.random, self.channels)
+        recogniser = self.recogniser()
+        try:
+            self.hear(call, recogniser)
+        finally:
+            recogniser.close()
+
+    def recogniser(self) -> Recogniser:
+        """What hears a new connection."""
+        if self.kind is not None:
+            return ContainerRecogniser(self.random, self.kind)
+        return Recogniser(self.random, self.channels)
+
+    def hear(self, call: Call, recogniser: Recogniser) -> None:
+        """Hear the connection until it ends or breaks."""
         patience = self.random.randint(0, 8) if self.breaks > 0 else 1_000_000
         self.breaks -= 1
         while (frame := call.read()) != CLOSE_STREAM:
@@ -127,13 +143,18 @@ class Unreliable:
         return call.end(code=code, reason=reason)
 
 
-def play(seed: int, channels: int) -> None:
+def contained(blocks: int, kind: str) -> bytes:
+    """Audio that encodes its position, in a container."""
+    return encode(np.frombuffer(audio(blocks), np.int16), RATE, kind)
+
+
+def play(seed: int, channels: int, kind: str | None = None) -> None:
     """One schedule of faults."""
-    blocks = 30
+    blocks = 30 if kind is None else 60
     more: dict[str, Any] = {"channels": 2, "multichannel": True} if channels == 2 else {}
-    options = ListenOptions(encoding="linear16", sample_rate=RATE, **more)
-    unreliable, recorder, random = Unreliable(seed, channels), Recorder(), Random(seed)
-    rest = audio(blocks, channels)
+    raw = ListenOptions(encoding="linear16", sample_rate=RATE, **more)
+    options, rest = (raw, audio(blocks, channels)) if kind is None else (ListenOptions(), contained(blocks, kind))
+    unreliable, recorder, random = Unreliable(seed, channels, kind), Recorder(), Random(seed)
     with serving(unreliable) as service:
         service.refusal = unreliable.refuse
         client = StreamClient(options, url=service.url, plugins=[recorder], reconnect=QUICK)
@@ -164,6 +185,16 @@ def test_two_hundred_schedules_of_faults_lose_and_double_nothing(start: int) -> 
     for seed in range(start, start + 20):
         try:
             play(seed, channels=1 + seed % 2)
+        except BaseException as error:
+            raise AssertionError(f"schedule {seed}") from error
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_schedules_of_faults_lose_and_double_nothing_in_containers(kind: str) -> None:
+    """The same with audio in a container, whose header is sent again."""
+    for seed in range(6):
+        try:
+            play(seed, channels=1, kind=kind)
         except BaseException as error:
             raise AssertionError(f"schedule {seed}") from error
 
@@ -486,3 +517,82 @@ def test_audio_of_an_outage_goes_to_disk_and_comes_back_in_order() -> None:
             client.send(sent[start : start + 1234], timeout=0)
         assert client.close(timeout=SOON).complete
         assert service.calls[-1].audio == sent
+
+
+def test_the_header_goes_before_the_rest_of_a_container() -> None:
+    """A WAV stream is taken up at the sample after the last final, behind a copy of its header."""
+    wav = contained(200, "wav")
+    header = len(wav) - 200 * 2 * BLOCK
+
+    def first(call: Call) -> None:
+        call.read()
+        call.say(final("hello", 0.0, 0.4))
+        call.read()
+        call.reset()
+
+    def second(call: Call) -> None:
+        call.read_until()
+        call.end(final("there", 0.0, 1.0), metadata(3.6))
+
+    with serving(breaking(first, second)) as service:
+        client = StreamClient(ListenOptions(), url=service.url, reconnect=QUICK)
+        client.open()
+        client.send(wav)
+        transcript = client.close(timeout=SOON)
+    assert service.calls[1].audio == wav[:header] + wav[header + int(0.4 * RATE) * 2 :]
+    assert transcript.text == "hello there"
+    assert [word.start for word in transcript.words] == [0.0, 0.4]
+    assert transcript.duration == 4.0
+    assert transcript.complete
+
+
+def test_what_cannot_be_taken_up_is_sent_again_from_its_start() -> None:
+    """Of an unknown container nothing is lost either: all of it is sent again, and known words are not repeated."""
+    audio_of_mp4 = b"\0\0\0\x20ftypM4A " + bytes(range(256)) * 100
+
+    def first(call: Call) -> None:
+        call.read()
+        call.say(final("hello", 0.0, 1.0))
+        call.read()
+        call.reset()
+
+    def second(call: Call) -> None:
+        call.read_until()
+        call.end(final("hello", 0.0, 1.0), final("there", 1.0, 1.0), metadata(2.0))
+
+    with serving(breaking(first, second)) as service:
+        client = StreamClient(ListenOptions(), url=service.url, reconnect=QUICK)
+        client.open()
+        client.send(audio_of_mp4)
+        transcript = client.close(timeout=SOON)
+    assert service.calls[1].audio == audio_of_mp4
+    assert transcript.text == "hello there"
+    assert transcript.complete
+
+
+def test_what_is_too_long_to_be_sent_again_is_not_held_up() -> None:
+    """When the buffer is full of a container nobody can take up, the stream goes on, and a break then names the gap."""
+    chunk = b"\0\0\0\x20ftypM4A " + bytes(10_000)
+    broken = threading.Event()
+
+    def script(call: Call) -> None:
+        call.read()
+        call.say(final("hello", 0.0, 1.0))
+        while not broken.is_set():
+            call.read()
+        call.reset()
+
+    with serving(script) as service:
+        buffer = BufferPolicy(max_memory=50_000, max_disk=0)
+        client = StreamClient(ListenOptions(), url=service.url, reconnect=QUICK, buffer=buffer)
+        client.open()
+        for _ in range(30):
+            client.send(chunk, timeout=SOON)
+        broken.set()
+        with pytest.raises(ConnectionLost) as caught:
+            client.send(chunk, timeout=SOON)
+            client.close(timeout=SOON)
+    assert caught.value.code == 1006
+    assert len(service.calls) == 1
+    assert client.transcript.text == "hello"
+    assert not client.transcript.complete

@@ -1,8 +1,10 @@
 """Guarantee 2 without sockets: whatever breaks whenever, the state machine gets every word once, at its place."""
 
+from functools import cache
 from itertools import pairwise
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from streamclient.messages import Results
 from streamclient.options import ListenOptions
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
 from streamclient.protocol import Protocol
+from tests.support.containers import LOSSLESS, ContainerRecogniser, encode
 from tests.support.messages import final, parsed
 from tests.support.positions import BLOCK, RATE, TOLERANCE, Recogniser, assert_spoken, audio, spoken
 
@@ -33,32 +36,46 @@ def options(channels: int) -> ListenOptions:
     return ListenOptions(encoding="linear16", sample_rate=RATE, **more)  # type: ignore[arg-type]
 
 
+@cache
+def contained(blocks: int, kind: str) -> bytes:
+    """The same audio in a container."""
+    return encode(np.frombuffer(audio(blocks), np.int16), RATE, kind)
+
+
 class Play:
     """A caller, a server that hears, and a network that breaks, around one state machine."""
 
-    def __init__(self, seed: int, channels: int, blocks: int, memory: int = MEMORY) -> None:
+    def __init__(self, seed: int, channels: int, blocks: int, memory: int = MEMORY, kind: str | None = None) -> None:
         self.random = Random(seed)
         self.channels = channels
+        self.kind = kind
         self.blocks = blocks
         self.memory = memory
         self.now = 0.0
-        self.protocol = Protocol(
-            options(channels), NEVER, BufferPolicy(max_memory=memory, max_disk=0), PATIENT, self.random.random
-        )
+        asked = options(channels) if kind is None else ListenOptions()
+        buffer = BufferPolicy(max_memory=memory, max_disk=0)
+        self.protocol = Protocol(asked, NEVER, buffer, PATIENT, self.random.random)
         self.events: list[Event] = []
-        self.rest = audio(blocks, channels)
+        self.rest = audio(blocks, channels) if kind is None else contained(blocks, kind)
         self.server: Recogniser | None = None
         self.asked = False
+        self.taken_up = 0
         self.connecting = False
         self.ended = False
         self.finished = False
         self.protocol.open(self.now)
 
+    def recogniser(self) -> Recogniser:
+        """What hears a new connection."""
+        if self.kind is not None:
+            return ContainerRecogniser(self.random, self.kind)
+        return Recogniser(self.random, self.channels)
+
     def send(self, size: int) -> None:
         """Offer audio, if there is room for it."""
         size = min(size, len(self.rest))
         if size and self.protocol.accepts_audio and self.protocol.room(size) is Room.MEMORY:
-            self.protocol.send_audio(self.rest[:size])
+            self.protocol.accept(self.rest[:size])
             self.rest = self.rest[size:]
 
     def act(self) -> bool:
@@ -102,6 +119,7 @@ class Play:
     def end(self, close: tuple[int, str] | None) -> None:
         """The connection ends."""
         if self.server is not None:
+            self.server.close()
             self.server = None
             self.asked = False
             self.protocol.receive_end(close, None if close else ConnectionLost("Connection lost: reset", code=1006))
@@ -114,7 +132,8 @@ class Play:
             self.act()
         elif what == "connect" and self.connecting:
             self.connecting = False
-            self.server = Recogniser(self.random, self.channels)
+            self.server = self.recogniser()
+            self.taken_up += self.protocol._upload.place.offset > 0
             self.events += self.protocol.connected("id", self.now)
         elif what == "refuse" and self.connecting and self.events:
             self.connecting = False
@@ -197,7 +216,7 @@ def test_every_word_comes_once_whatever_breaks(steps: list[tuple[str, int]], see
     play = Play(seed, channels, blocks=24)
     for what, number in steps:
         play.step(what, number)
-        assert play.protocol._journal._in_memory <= play.memory
+        assert play.protocol._upload._journal._in_memory <= play.memory
     play.to_the_end()
     play.check()
 
@@ -215,6 +234,21 @@ def test_hundreds_of_random_schedules_lose_and_double_nothing(channels: int) -> 
         play.check()
 
 
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_a_container_is_taken_up_with_its_header(kind: str) -> None:
+    """Random schedules of faults over audio in a container: each word is final once, in order, at its place."""
+    moves = ["send"] * 4 + ["act"] * 8 + ["connect"] * 3 + ["finals", "finals", "interims", "break", "refuse"]
+    taken_up = 0
+    for seed in range(40):
+        play = Play(seed, 1, blocks=150, memory=1_000_000, kind=kind)
+        for _ in range(play.random.randrange(200)):
+            play.step(play.random.choice(moves), play.random.randint(1, 4000))
+        play.to_the_end()
+        play.check()
+        taken_up += play.taken_up
+    assert taken_up > 20
+
+
 def test_a_day_with_a_break_every_few_minutes_stays_flat_and_exact() -> None:
     """After 24 hours and 480 breaks the timeline is exact to the sample, and the journal stays small."""
     protocol = Protocol(options(1), NEVER, BufferPolicy(), PATIENT)
@@ -225,7 +259,7 @@ def test_a_day_with_a_break_every_few_minutes_stays_flat_and_exact() -> None:
     base, expected, most, levels = 0, 0, 0, []
     for now in range(3, 86_400, 4):
         assert protocol.room(len(audio_of_4_seconds)) is Room.MEMORY
-        protocol.send_audio(audio_of_4_seconds)
+        protocol.accept(audio_of_4_seconds)
         assert isinstance(protocol.next_action(float(now)), Write)
         end = (now + 1) * RATE - 1777  # samples of the stream
         placed = protocol.receive_message(final("so", (expected - base) / RATE, (end - base) / RATE), float(now))[0]
@@ -234,7 +268,7 @@ def test_a_day_with_a_break_every_few_minutes_stays_flat_and_exact() -> None:
         assert abs(placed.start * RATE - expected) < 0.01
         assert abs(placed.end * RATE - end) < 0.01
         expected = end
-        most = max(most, protocol._journal._in_memory)
+        most = max(most, protocol._upload._journal._in_memory)
         if now % 180 == 179:
             protocol.receive_end(NET_0001)
             assert isinstance(protocol.next_action(float(now)), Release)

@@ -16,7 +16,7 @@ from streamclient import (
     StreamClient,
     Timeouts,
 )
-from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Service, metadata, serving
+from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Service, final, metadata, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 CHUNK = bytes(64 * 1024)
@@ -71,6 +71,29 @@ def test_a_chunk_that_timed_out_was_not_accepted() -> None:
 
     assert transcript.complete
     assert len(service.call.audio) == accepted
+
+
+def test_a_service_that_wants_more_audio_than_there_is_room_for_is_asked_for_finals() -> None:
+    """Where both would wait for ever, the client asks for finals, and all is transcribed."""
+
+    def script(call: Call) -> None:
+        said = 0.0
+        while (frame := call.read()) != CLOSE_STREAM:
+            if frame == '{"type": "Finalize"}':
+                heard = len(call.audio) / 32000
+                call.say(final("word", said, heard - said, from_finalize=True))
+                said = heard
+        heard = len(call.audio) / 32000
+        call.end(final("end", said, heard - said), metadata(heard))
+
+    buffer = BufferPolicy(max_memory=32_000, max_disk=0)
+    with serving(script) as service, StreamClient(RAW, url=service.url, buffer=buffer) as client:
+        for _ in range(5):
+            client.send(bytes(8_000), timeout=SOON)
+        transcript = client.close(timeout=SOON)
+    assert transcript.complete
+    assert transcript.text == "word end"
+    assert service.call.audio == bytes(40_000)
 
 
 def test_a_blocked_send_goes_on_when_there_is_room() -> None:

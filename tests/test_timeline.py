@@ -1,11 +1,9 @@
 """The stream's timeline: pure numbers."""
 
-import pytest
-
-from streamclient.audio import AudioClock, Span
-from streamclient.messages import Entity, Results, SpeechStarted, UtteranceEnd
-from streamclient.timeline import Coverage, confirmed_bytes, moved, without_known
-from tests.support.messages import final, gap, interim
+from streamclient.audio import Span
+from streamclient.messages import Entity, Results, SearchHit, SearchResult, SpeechStarted, UtteranceEnd
+from streamclient.timeline import Coverage, moved, without_known
+from tests.support.messages import final, gap, interim, parsed, results
 
 
 def test_every_time_of_a_result_is_moved_and_raw_is_not() -> None:
@@ -17,6 +15,26 @@ def test_every_time_of_a_result_is_moved_and_raw_is_not() -> None:
     assert [(word.start, word.end) for word in placed.words] == [(11.0, 11.5), (11.5, 12.0)]
     assert placed.raw is result.raw
     assert placed.raw["start"] == 1.0
+
+
+def test_what_was_searched_for_moves_along() -> None:
+    """Hits of a search are moved too; one before what was final is left out."""
+    hits = [{"confidence": 0.9, "start": at, "end": at + 0.5, "snippet": "one"} for at in (1.0, 1.5)]
+    message = results("one two", 1.0, 2.0)
+    message["channel"]["search"] = [{"query": "one", "hits": hits}, {"hits": "odd"}]
+    odd, placed = (
+        parsed(message),
+        moved(parsed({**message, "channel": {"search": message["channel"]["search"][:1]}}), 10.0),
+    )
+    assert isinstance(odd, Results)
+    assert odd.search == ()
+    assert isinstance(placed, Results)
+    assert placed.search == (
+        SearchResult("one", (SearchHit(0.9, 11.0, 11.5, "one"), SearchHit(0.9, 11.5, 12.0, "one"))),
+    )
+    rest = without_known(placed, 11.5)
+    assert rest is not None
+    assert [hit.start for found in rest.search for hit in found.hits] == [11.5]
 
 
 def test_the_end_of_the_last_word_moves_unless_it_says_nothing() -> None:
@@ -43,14 +61,6 @@ def test_only_more_than_before_is_progress() -> None:
     assert not coverage.receive(interim("a", 0.0, 1.0), None)
     assert coverage.receive(final("a", 0.0, 1.0), (0, 1.0))
     assert not coverage.receive(final("a", 0.0, 1.0), (0, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "size"), [(0.0, 0), (1.0, 64000), (0.99999, 64000), (1.00002, 64000), (1.0001, 64008)]
-)
-def test_confirmed_audio_is_whole_samples(seconds: float, size: int) -> None:
-    """Times are rounded to the nearest sample over all channels."""
-    assert confirmed_bytes(AudioClock.of("linear16", 16000, 2), seconds) == size
 
 
 def test_what_was_final_is_not_said_again() -> None:

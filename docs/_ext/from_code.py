@@ -166,8 +166,13 @@ class RouteTable(FromCode):
 
     def lines(self) -> Iterator[str]:
         """One row for each hook."""
-        rows = [(", ".join(f"`{event.__name__}`" for event in route.events), f"``{route.hook}``") for route in ROUTES]
+        rows = [(", ".join(self.link(event) for event in route.events), f"``{route.hook}``") for route in ROUTES]
         yield from list_table(("Event", "Hook"), rows, "70 30")
+
+    def link(self, event: type) -> str:
+        """To its entry in the reference, for a public one."""
+        mark = "`" if event.__name__ in streamclient.__all__ else "``"
+        return f"{mark}{event.__name__}{mark}"
 
 
 class PublicClasses(FromCode):

@@ -168,10 +168,16 @@ class Job:
         if client is not None and client.state in (StreamState.NEW, StreamState.CONNECTING):
             client.abort()
 
+    def notice(self, text: str) -> None:
+        """Something worth knowing of this source."""
+        self.plan.screen.notice(self._named(text))
+
     def _report(self, text: str, error: BaseException) -> None:
+        report(self._named(text), error, self.plan.verbosity, say=self.plan.screen.say)
+
+    def _named(self, text: str) -> str:
         several = self.plan.count > 1 and self.spec not in text
-        prefix = f"{self.spec}: " if several else ""
-        report(prefix + text, error, self.plan.verbosity, say=self.plan.screen.say)
+        return f"{self.spec}: {text}" if several else text
 
     def _transcribe(self) -> int:
         with closing(self._open()) as source:
@@ -322,13 +328,18 @@ class Reporter:
 
     @hookimpl
     def on_disconnect(self, error: StreamClientError, retry_in: float) -> None:
-        """Say that there is an outage."""
-        self.job.plan.screen.notice(f"connection lost ({error.message}); connecting again in {retry_in:.1f} s")
+        """Say what broke, when it is tried again, and that nothing is lost by it."""
+        words = f" ({error.detail})" if error.detail else ""
+        when = f"in {retry_in:.1f} s" if retry_in >= 0.05 else "now"
+        what = error.message[:1].lower() + error.message[1:]
+        self.job.notice(f"{what}{words}; trying again {when}, the audio is kept")
+        self.job.plan.screen.outage(self.job.number, begins=True)
 
     @hookimpl
     def on_reconnect(self, outage: float) -> None:
         """Say that it is over."""
-        self.job.plan.screen.notice(f"connected again after {outage:.1f} s")
+        self.job.plan.screen.outage(self.job.number, begins=False)
+        self.job.notice(f"connected again after {outage:.1f} s; sending again what has no transcript yet")
 
     def end(self, transcript: Transcript) -> None:
         """Write what comes last.

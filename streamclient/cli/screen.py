@@ -105,6 +105,9 @@ class Screen:
     def caption(self, stream: int, text: str) -> None:
         """A finished utterance of it."""
 
+    def outage(self, stream: int, *, begins: bool) -> None:
+        """Its connection is lost, or is there again."""
+
     def finish(self, stream: int) -> None:
         """It has ended."""
 
@@ -123,6 +126,7 @@ class Lane:
     duration: float | None
     position: float = 0.0
     interim: str = ""
+    is_cut: bool = False
 
 
 class LiveScreen(Screen):
@@ -175,6 +179,13 @@ class LiveScreen(Screen):
                 if self._keep_captions:
                     name = f"{lane.name}: " if len(self._lanes) > 1 else ""
                     self._print(name + printable(text))
+            self._refresh()
+
+    def outage(self, stream: int, *, begins: bool) -> None:
+        """Say beside the bar why it does not move."""
+        with self.lock:
+            if lane := self._lanes.get(stream):
+                lane.is_cut = begins
             self._refresh()
 
     def finish(self, stream: int) -> None:
@@ -250,12 +261,13 @@ def _progress(lane: Lane) -> "RenderableType":
     from rich.table import Table
 
     line = Table.grid(padding=(0, 1))
+    cut = [_text("no connection", "yellow")] if lane.is_cut else []
     if not lane.duration:
-        line.add_row(_text(lane.name, "cyan"), _text(_clock(lane.position)))
+        line.add_row(_text(lane.name, "cyan"), _text(_clock(lane.position)), *cut)
         return line
     position = min(lane.position, lane.duration)
     bar = ProgressBar(total=lane.duration, completed=position, width=BAR_WIDTH)
-    line.add_row(_text(lane.name, "cyan"), bar, _text(f"{_clock(position)} / {_clock(lane.duration)}"))
+    line.add_row(_text(lane.name, "cyan"), bar, _text(f"{_clock(position)} / {_clock(lane.duration)}"), *cut)
     return line
 
 

@@ -12,10 +12,10 @@ from streamclient.server.errors import EngineError, MissingExtraError, ServerSta
 
 try:
     from streamclient.server.app import LocalServer
-    from streamclient.server.protocol import Timeouts
+    from streamclient.server.settings import Behaviour, Limits, Timeouts
 except ModuleNotFoundError as error:  # pragma: no cover - needs an installation without the extra
     if error.name is None or error.name.partition(".")[0] not in ("numpy", "soxr", "websockets"):
         raise
     raise MissingExtraError(f"The local server needs {error.name}, which is not installed.") from error
 
-__all__ = ["EngineError", "LocalServer", "MissingExtraError", "ServerStartError", "Timeouts"]
+__all__ = ["Behaviour", "EngineError", "Limits", "LocalServer", "MissingExtraError", "ServerStartError", "Timeouts"]

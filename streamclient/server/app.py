@@ -4,36 +4,36 @@
 thread                    owns alone
 ========================  ==========================================================================
 whoever calls             ``start()`` and ``stop()``; any thread may, one at a time gets its way
-acceptor (one)            the listening socket
-handler, reader           one connection each (see ``connection``)
+acceptor (one)            the listening socket (see ``listener``)
+handler, reader, decoder  one connection each (see ``connection`` and ``containers``)
 ========================  ==========================================================================
 
 All are daemons: a forgotten server does not keep the interpreter from ending, and an exit hook stops it.
 """
 
 import atexit
-import contextlib
 import errno
 import logging
 import os
 import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, cast
+from typing import cast
 
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 from websockets.sync.server import Server, ServerConnection, serve
 
 from streamclient.server.connection import serve_connection
+from streamclient.server.connections import Connection, Connections
 from streamclient.server.engines import Engine, load_engine
 from streamclient.server.errors import ServerStartError
-from streamclient.server.handshake import check_credentials, new_request_id, refuse, select_subprotocol
-from streamclient.server.protocol import ListenProtocol, Timeouts
+from streamclient.server.handshake import answer_json, check_credentials, refuse, select_subprotocol
+from streamclient.server.listener import Listener
+from streamclient.server.protocol import ListenProtocol
 from streamclient.server.query import ListenRequest, Refusal, invalid, parse_request
+from streamclient.server.settings import Behaviour, Limits, Timeouts
 
 __all__ = ["LocalServer"]
 
@@ -43,15 +43,10 @@ library_log = logging.getLogger("streamclient.server.websockets")
 library_log.setLevel(logging.ERROR)  # it tells each connection twice, and garbage with a traceback
 
 MAX_PORT = 65_535
-MAX_FRAME = 4 << 20
-"""Bytes of one message; a larger one is answered with close code 1009."""
-SEND_TIMEOUT = 30.0
-"""Seconds a client may leave its answers unread while every buffer on the way is full; then it is dropped."""
 STOP_BUDGET = 2.0
 """Seconds open streams are given by :meth:`LocalServer.stop` to end in an orderly way."""
-
-LIBRARY_BUDGET = 2.0
-"""Seconds websockets is given to notice that all connections have ended; it looks ten times a second."""
+QUEUE = 4
+"""Messages websockets may hold besides our backlog."""
 
 
 class LocalServer:
@@ -66,8 +61,12 @@ class LocalServer:
         engine: what recognises, or its name.
         host: address to listen on.
         port: port to listen on; 0 for any free one.
-        api_keys: keys and tokens to accept; none means that everybody is welcome.
+        api_keys: keys to accept, with the scheme ``Token``.
+        access_tokens: temporary tokens to accept, with the scheme ``Bearer``. With neither keys nor tokens everybody
+            is welcome.
         timeouts: how long to wait for what.
+        limits: how much to bear.
+        behaviour: how to behave where there is a choice.
 
     Attributes:
         host: the address listened on.
@@ -84,17 +83,22 @@ class LocalServer:
         port: int = 0,
         api_keys: Iterable[str] = (),
         *,
+        access_tokens: Iterable[str] = (),
         timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        behaviour: Behaviour | None = None,
     ) -> None:
         self.engine = load_engine(engine) if isinstance(engine, str) else engine
         self.host = host
         self.port = port
         self.api_keys = (api_keys,) if isinstance(api_keys, str) else tuple(api_keys)
+        self.access_tokens = (access_tokens,) if isinstance(access_tokens, str) else tuple(access_tokens)
         self.timeouts = timeouts or Timeouts()
+        self.limits = limits or Limits()
+        self.behaviour = behaviour or Behaviour()
         self._lock = threading.Lock()  # start and stop
-        self._server: Server | None = None
-        self._acceptor: threading.Thread | None = None
-        self._connections = Connections()
+        self._listener: Listener | None = None
+        self._connections = Connections(self.limits)
         self._stopped = threading.Event()
         self._stopped.set()
 
@@ -111,36 +115,39 @@ class LocalServer:
             ServerStartError: the port is taken or not allowed, the host is unknown, or the server runs already.
         """
         with self._lock:
-            if self._server:
+            if self._listener:
                 raise ServerStartError(f"The server is already running at {self.url}.")
-            self._connections = Connections()
-            self._server = self._listen()
-            self.port = self._server.socket.getsockname()[1]
+            self._connections = Connections(self.limits)
+            self._listener = self._listen()
+            self.port = self._listener.sock.getsockname()[1]
             self._stopped.clear()
-            self._acceptor = _start_thread(self._accept, self._server)
+            self._listener.start()
         atexit.register(self.stop)
         log.info("listening at %s with the engine %s", self.url, self.engine.name)
 
-    def stop(self) -> None:
+    def stop(self, grace: float = 0.0) -> None:
         """Stop listening, end the open streams and wait for their threads; does nothing if it is not running.
 
-        Clients are told with close code 1001; who does not answer within :data:`STOP_BUDGET` is cut off.
+        A stream that is still open after the grace gets the results of what was received, ``Metadata`` and close code
+        1001. Who does not answer within :data:`STOP_BUDGET` is cut off.
+
+        Args:
+            grace: seconds the streams may go on as if nothing were.
         """
         with self._lock:
-            server, self._server = self._server, None
-            if server is None:
+            listener, self._listener = self._listener, None
+            if listener is None:
                 return
-            shutdown = _start_thread(server.shutdown)  # some versions wait for the connections ended below
-            self._stopped.wait(STOP_BUDGET)
+            listener.close()
+            self._connections.wait(grace)
             self._connections.end(STOP_BUDGET)
-            assert self._acceptor
-            _join((self._acceptor, shutdown), LIBRARY_BUDGET)
+            self._stopped.set()
         atexit.unregister(self.stop)
         log.info("stopped")
 
     def serve_forever(self) -> None:
         """Start if necessary, and return when :meth:`stop` has been called; Ctrl-C stops the server too."""
-        if not self._server:
+        if not self._listener:
             self.start()
         try:
             while not self._stopped.wait(1.0):  # a wait without end cannot be interrupted on Windows
@@ -157,129 +164,71 @@ class LocalServer:
     ) -> None:
         self.stop()
 
-    def _listen(self) -> Server:
+    def _listen(self) -> Listener:
         if not 0 <= self.port <= MAX_PORT:
             raise ServerStartError(f"Cannot listen on {self.host}:{self.port}: ports go from 0 to {MAX_PORT}.")
         try:
-            listener = _bind(self.host, self.port)
+            sock = _bind(self.host, self.port)
         except OSError as error:
             raise _start_error(self.host, self.port, error) from error
-        return serve(
+        server = serve(
             self._handle,
-            sock=listener,
+            sock=sock,
             create_connection=cast("type[ServerConnection]", self._connections.create),
             process_request=self._process_request,
             process_response=_name_response,
             select_subprotocol=select_subprotocol,
             server_header=None,
             compression=None,
+            open_timeout=self.limits.handshake,
             ping_interval=None,  # its timeout would close streams for a reason the service does not know
             close_timeout=STOP_BUDGET,
-            max_size=MAX_FRAME,
+            max_size=self.limits.frame,
+            max_queue=QUEUE,
             logger=library_log,
         )
-
-    def _accept(self, server: Server) -> None:
-        try:
-            server.serve_forever()
-        finally:
-            self._stopped.set()
+        _close_notifier(server)
+        return Listener(sock, server.handler, 2 * self.limits.connections + 16)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, Connection)
+        path = request.path.partition("?")[0]
+        if path == "/health":
+            return answer_json({"status": "ok", "engine": self.engine.name, "streams": self._connections.streams})
         try:
-            check_credentials(request.headers, self.api_keys)
-            connection.listen = parse_request(request.path)
-            self._check_language(connection.listen.language)
+            connection.listen = self._admit(request)
         except Refusal as refusal:
             log.info("%s: refused: %d %s", connection.request_id, refusal.status, refusal.message)
             return refuse(refusal, connection.request_id)
         return None
 
-    def _check_language(self, language: str) -> None:
-        if not self.engine.understands(language):
-            raise invalid(f"The engine {self.engine.name} of this server does not understand `language={language}`.")
+    def _admit(self, request: Request) -> ListenRequest:
+        check_credentials(request.headers, self.api_keys, self.access_tokens)
+        listen = parse_request(request.path)
+        if not self.engine.understands(listen.language):
+            raise invalid(
+                f"The engine {self.engine.name} of this server does not understand `language={listen.language}`."
+            )
+        if listen.callback and not self.behaviour.callbacks:
+            raise invalid("This server allows no `callback`; it has to be started with leave to connect elsewhere.")
+        if self._connections.streams >= self.limits.connections:
+            raise Refusal(429, "TOO_MANY_REQUESTS", "Too many requests. Please try again later.")
+        return listen
 
     def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
         assert connection.listen
         request_id = connection.request_id
-        protocol = ListenProtocol(connection.listen, self.engine, request_id, time.monotonic(), self.timeouts)
+        protocol = ListenProtocol(
+            connection.listen, self.engine, request_id, time.monotonic(), self.timeouts, self.behaviour
+        )
         try:
-            serve_connection(connection, protocol)
+            serve_connection(connection, protocol, connection.backlog)
         except Exception:
             log.exception("%s: the stream failed", request_id)
             connection.close(1011)
         finally:
-            log.info("%s: ended with %s after %.2f s of audio", request_id, connection.close_code, protocol.duration)
-
-
-class Connection(ServerConnection):
-    """A connection, with what this server knows of it before there is a stream.
-
-    Attributes:
-        request_id: names it, in every response.
-        listen: what it asks for, once that has been accepted.
-        handler_thread: serves it.
-    """
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        if hasattr(socket, "SO_SNDTIMEO") and os.name == "posix":
-            whole, fraction = divmod(SEND_TIMEOUT, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(fraction * 1e6)))
-        self.request_id = new_request_id()
-        self.listen: ListenRequest | None = None
-        self.handler_thread = threading.current_thread()
-        super().__init__(sock, *args, **kwargs)
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether a thread of it still runs."""
-        return any(thread.is_alive() for thread in self.threads)
-
-    @property
-    def threads(self) -> tuple[threading.Thread, ...]:
-        """The threads that end last; others of the connection end before them."""
-        return self.handler_thread, self.recv_events_thread
-
-    def cut(self) -> None:
-        """Hang up; wakes every thread that waits for the socket."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-
-
-class Connections:
-    """The connections of one server that may still have a thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._all: set[Connection] = set()
-        self._ending = False
-
-    def create(self, *args: Any, **kwargs: Any) -> Connection:
-        """Make a connection and remember it."""
-        connection = Connection(*args, **kwargs)
-        with self._lock:
-            self._all = {known for known in self._all if known.is_alive} | {connection}
-            if self._ending:  # accepted at the last moment
-                connection.cut()
-        return connection
-
-    def end(self, budget: float) -> None:
-        """Ask all to go, and cut off who has not after ``budget`` seconds."""
-        with self._lock:
-            self._ending = True
-            connections = list(self._all)
-        threads = [thread for connection in connections for thread in connection.threads]
-        for connection in connections:
-            if connection.state is State.OPEN:
-                threads.append(_start_thread(connection.close, 1001))
-            elif connection.state is State.CONNECTING:
-                connection.cut()
-        _join(threads, budget)
-        for connection in connections:
-            connection.cut()
-        _join(threads, budget)
+            log.info("%s: ended with %s after %s", request_id, connection.close_code, protocol.summary)
 
 
 def _name_response(connection: ServerConnection, _: Request, response: Response) -> None:
@@ -287,16 +236,14 @@ def _name_response(connection: ServerConnection, _: Request, response: Response)
     response.headers["dg-request-id"] = connection.request_id
 
 
-def _start_thread(target: Callable[..., object], *args: object) -> threading.Thread:
-    thread = threading.Thread(target=target, args=args, name="streamclient-server", daemon=True)
-    thread.start()
-    return thread
-
-
-def _join(threads: Iterable[threading.Thread], budget: float) -> None:
-    deadline = time.monotonic() + budget
-    for thread in threads:
-        thread.join(max(deadline - time.monotonic(), 0))
+def _close_notifier(server: Server) -> None:
+    """Close what would wake websockets' own loop, which is not used."""
+    for name in ("shutdown_watcher", "shutdown_notifier"):
+        end = getattr(server, name, None)  # there is none on Windows; in some versions it is a number
+        if isinstance(end, int):
+            os.close(end)
+        elif end is not None:
+            end.close()
 
 
 def _bind(host: str, port: int) -> socket.socket:

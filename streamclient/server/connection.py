@@ -12,25 +12,27 @@ The backlog between them is bounded in bytes. When it is full the reader stops r
 down; nothing is dropped. The reader ends when the connection does, which the handler brings about.
 """
 
+import contextlib
 import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
+from streamclient.server.callback import CallbackLost, open_callback
 from streamclient.server.protocol import Close, ListenProtocol, Output
 
 __all__ = ["Backlog", "serve_connection"]
 
 log = logging.getLogger("streamclient.server")
 
-MAX_BACKLOG = 32 << 20
-"""Bytes of received frames that may wait for recognition: 17 minutes of 16 kHz ``linear16``."""
+THROTTLED_BACKLOG = 32 << 10
+"""Bytes that may wait where the client is held to a pace: a second of 16 kHz ``linear16``."""
 FRAME_OVERHEAD = 128
 """Bytes a waiting frame costs besides its content, so that a flood of tiny frames is bounded too."""
 
@@ -49,36 +51,56 @@ class Frame:
 
 
 class Backlog:
-    """Frames on their way from the reader to the handler, bounded in bytes; then the end of the connection."""
+    """Frames on their way from the reader to the handler, bounded in bytes; then the end of the connection.
 
-    def __init__(self, limit: int = MAX_BACKLOG) -> None:
+    Args:
+        limit: bytes that may wait; the frame that exceeds them still does.
+
+    Attributes:
+        ended: the connection is over, and nobody is there for what was not recognised yet.
+        leaving: the server wants to go: what waits is still taken, and what comes is not.
+    """
+
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self.frames: deque[Frame] = deque()
         self.size = 0
         self.ended = False
+        self.leaving = False
         self.ignoring = False
         self.changed = threading.Condition()
 
     def put(self, frame: Frame) -> None:
         """Add a frame; wait while there is no room, unless frames are ignored."""
         with self.changed:
-            self.changed.wait_for(lambda: self.size < self.limit or self.ignoring)
-            if self.ignoring:
+            self.changed.wait_for(lambda: self.size < self.limit or self.ignoring or self.leaving)
+            if self.ignoring or self.leaving:
                 return
             self.frames.append(frame)
             self.size += frame.cost
             self.changed.notify_all()
 
     def get(self, timeout: float) -> Frame | None:
-        """Take the next frame; ``None`` if there is none within ``timeout`` seconds, or the end was reached."""
+        """Take the next frame; ``None`` if there is none within ``timeout`` seconds, or there will be none."""
         with self.changed:
-            self.changed.wait_for(lambda: bool(self.frames) or self.ended, max(timeout, 0))
+            self.changed.wait_for(lambda: bool(self.frames) or self.ended or self.leaving, max(timeout, 0))
             if not self.frames:
                 return None
             frame = self.frames.popleft()
             self.size -= frame.cost
             self.changed.notify_all()
             return frame
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the end comes before."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.ended or self.leaving, max(seconds, 0))
+
+    def leave(self) -> None:
+        """Take nothing more, and have the handler come to an end."""
+        with self.changed:
+            self.leaving = True
+            self.changed.notify_all()
 
     def end(self) -> None:
         """The connection is over: nothing more will come, and nobody is there for what was not recognised yet."""
@@ -95,15 +117,20 @@ class Backlog:
             self.changed.notify_all()
 
 
-def serve_connection(connection: ServerConnection, protocol: ListenProtocol) -> None:
+def serve_connection(connection: ServerConnection, protocol: ListenProtocol, backlog: Backlog) -> None:
     """Serve one stream to its end; returns when the connection is over and the reader has ended."""
-    backlog = Backlog()
+    if protocol.behaviour.throttle:
+        backlog.limit = min(backlog.limit, THROTTLED_BACKLOG)
     reader = threading.Thread(target=_read, args=(connection, backlog), name="streamclient-server-reader", daemon=True)
     reader.start()
     try:
-        _serve(connection, protocol, backlog)
+        with contextlib.ExitStack() as stack:
+            _serve(protocol, backlog, _sender(connection, protocol, stack))
     except ConnectionClosed:
         log.debug("%s: the client has gone", protocol.request_id)
+    except CallbackLost as error:
+        log.warning("%s: %s", protocol.request_id, error)
+        connection.close(1011)
     finally:
         protocol.abandon()
         backlog.ignore()
@@ -121,21 +148,37 @@ def _read(connection: ServerConnection, backlog: Backlog) -> None:
         backlog.end()
 
 
-def _serve(connection: ServerConnection, protocol: ListenProtocol, backlog: Backlog) -> None:
+def _serve(protocol: ListenProtocol, backlog: Backlog, send: Callable[[Output], None]) -> None:
     while not protocol.closed and not backlog.ended:
+        backlog.pause(protocol.paused_until - time.monotonic())
         frame = backlog.get(protocol.deadline - time.monotonic())
-        for output in _receive(protocol, frame) if frame else protocol.tick(time.monotonic()):
-            _send(connection, output)
+        for output in _next(protocol, backlog, frame):
+            send(output)
 
 
-def _receive(protocol: ListenProtocol, frame: Frame) -> Iterator[Output]:
+def _next(protocol: ListenProtocol, backlog: Backlog, frame: Frame | None) -> Iterator[Output]:
+    if frame is None:
+        return protocol.leave() if backlog.leaving else protocol.tick(time.monotonic())
     if isinstance(frame.data, str):
         return protocol.receive_text(frame.data, frame.at)
     return protocol.receive_audio(frame.data, frame.at)
 
 
-def _send(connection: ServerConnection, output: Output) -> None:
-    if isinstance(output, Close):
-        connection.close(output.code, output.reason)
-    else:
-        connection.send(json.dumps(output))
+def _sender(
+    connection: ServerConnection, protocol: ListenProtocol, stack: contextlib.ExitStack
+) -> Callable[[Output], None]:
+    """What is done with each output: it goes to the client, to a callback, or to both."""
+    callback = protocol.request.callback
+    deliver = stack.enter_context(open_callback(callback)) if callback else None
+
+    def send(output: Output) -> None:
+        if isinstance(output, Close):
+            connection.close(output.code, output.reason)
+            return
+        text = json.dumps(output)
+        if deliver:
+            deliver(text)
+        if deliver is None or (callback and callback.inspect):
+            connection.send(text)
+
+    return send

@@ -2,6 +2,9 @@
 
 import hmac
 import json
+import os
+import socket
+import struct
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -13,33 +16,42 @@ from websockets.typing import Subprotocol
 
 from streamclient.server.query import Refusal
 
-__all__ = ["SCHEMES", "check_credentials", "new_request_id", "refuse", "select_subprotocol"]
+__all__ = [
+    "SCHEMES",
+    "answer",
+    "answer_json",
+    "check_credentials",
+    "limit_writes",
+    "new_request_id",
+    "refuse",
+    "select_subprotocol",
+]
 
 SCHEMES = ("token", "bearer")
 """Of the header ``Authorization``, and as first entry of ``Sec-WebSocket-Protocol``."""
 
 
-def check_credentials(headers: Headers, api_keys: Sequence[str]) -> None:
-    """Let the request pass if it carries one of the keys, or if none are configured.
-
-    A key is accepted as ``Token`` and as ``Bearer``: this server grants no temporary tokens that could be told apart.
+def check_credentials(headers: Headers, api_keys: Sequence[str], access_tokens: Sequence[str] = ()) -> None:
+    """Let the request pass if it carries a key or a token, each with its own scheme, or if there are none of either.
 
     Raises:
         Refusal: 401.
     """
-    if not api_keys:
+    if not api_keys and not access_tokens:
         return
-    given = _credential(headers).encode()
-    if not any(hmac.compare_digest(given, key.encode()) for key in api_keys):
+    scheme, given = _credential(headers)
+    known = {"token": api_keys, "bearer": access_tokens}.get(scheme, ())
+    if not any(hmac.compare_digest(given.encode(), one.encode()) for one in known):
         raise Refusal(401, "INVALID_AUTH", "Invalid credentials.")
 
 
-def _credential(headers: Headers) -> str:
+def _credential(headers: Headers) -> tuple[str, str]:
+    """The scheme and what it says; a header is stronger than an offered subprotocol."""
     scheme, _, credential = headers.get("Authorization", "").strip().partition(" ")
     if not scheme:
         offered = ",".join(headers.get_all("Sec-WebSocket-Protocol")).split(",")
         scheme, credential = (*offered, "")[:2]
-    return credential.strip() if scheme.strip().lower() in SCHEMES else ""
+    return scheme.strip().lower(), credential.strip()
 
 
 def select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -49,18 +61,30 @@ def select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> S
 
 def refuse(refusal: Refusal, request_id: str) -> Response:
     """Make the response of a failed upgrade."""
-    body = json.dumps({"err_code": refusal.code, "err_msg": refusal.message, "request_id": request_id}).encode()
-    headers = Headers(
-        {
-            "Connection": "close",
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "dg-error": refusal.message.encode("ascii", "backslashreplace").decode(),
-        }
-    )
-    return Response(refusal.status, HTTPStatus(refusal.status).phrase, headers, body)
+    body = {"err_code": refusal.code, "err_msg": refusal.message, "request_id": request_id}
+    response = answer_json(body, refusal.status)
+    response.headers["dg-error"] = refusal.message.encode("ascii", "backslashreplace").decode()
+    return response
+
+
+def answer_json(body: object, status: int = 200) -> Response:
+    """Make a response that is no upgrade."""
+    return answer(json.dumps(body).encode(), "application/json", status)
+
+
+def answer(body: bytes, content_type: str, status: int = 200) -> Response:
+    """Make a response of any kind; the connection ends with it."""
+    headers = Headers({"Connection": "close", "Content-Type": content_type, "Content-Length": str(len(body))})
+    return Response(status, HTTPStatus(status).phrase, headers, body)
 
 
 def new_request_id() -> str:
     """Name a request."""
     return str(uuid.uuid4())
+
+
+def limit_writes(sock: socket.socket, seconds: float) -> None:
+    """Let writing fail when the other side has read nothing for so long; where the system can."""
+    if os.name == "posix" and hasattr(socket, "SO_SNDTIMEO"):
+        whole, fraction = divmod(seconds, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(fraction * 1e6)))

@@ -14,13 +14,14 @@ from typing import Any
 import attrs
 
 from streamclient.server.audio import AudioDecoder
-from streamclient.server.channel import Channel
+from streamclient.server.channel import Channel, ChannelEvent
 from streamclient.server.engines.base import SAMPLE_RATE, Engine, Samples
 from streamclient.server.pcm import Undecodable
-from streamclient.server.query import ListenRequest
+from streamclient.server.query import TOO_MANY_KEYTERMS, ListenRequest, are_few
 from streamclient.server.results import Message, Messages
+from streamclient.server.settings import Behaviour, Timeouts
 
-__all__ = ["Close", "ListenProtocol", "Output", "Timeouts"]
+__all__ = ["Close", "ListenProtocol", "Output"]
 
 log = logging.getLogger("streamclient.server")
 
@@ -31,21 +32,6 @@ NO_INPUT = (
 )
 NO_OUTPUT = "Deepgram did not provide a response message within the timeout window. See https://dpgr.am/net0000"
 UNDECODABLE = "DATA-0000"
-
-
-@attrs.frozen
-class Timeouts:
-    """How long the server waits, in seconds; the defaults are those of the service.
-
-    Attributes:
-        inactivity: without any message from the client, until it is closed with NET-0001.
-        no_response: without anything to tell a client that sends no audio, until it is closed with NET-0000.
-        container_end: for ``CloseStream`` after the declared end of a WAV stream, until the server ends it itself.
-    """
-
-    inactivity: float = 10.0
-    no_response: float = 30.0
-    container_end: float = 1.0
 
 
 @attrs.frozen
@@ -70,24 +56,35 @@ class ListenProtocol:
         request_id: names the connection.
         now: the time of any steady clock, in seconds; the other methods want the same clock.
         timeouts: how long to wait for what.
+        behaviour: what to do where there is a choice.
 
     Attributes:
         closed: the :class:`Close` that came out, if it did.
+        paused_until: when the next frame may be taken, on the same clock.
     """
 
     def __init__(
-        self, request: ListenRequest, engine: Engine, request_id: str, now: float, timeouts: Timeouts | None = None
+        self,
+        request: ListenRequest,
+        engine: Engine,
+        request_id: str,
+        now: float,
+        timeouts: Timeouts | None = None,
+        behaviour: Behaviour | None = None,
     ) -> None:
         self.request = request
         self.engine = engine
         self.request_id = request_id
         self.timeouts = timeouts or Timeouts()
+        self.behaviour = behaviour or Behaviour()
+        self.wording = request.wording
+        self.terms = request.terms
         self.created = datetime.now(timezone.utc)
         self.decoder = AudioDecoder(request.audio, separate=request.multichannel)
         self.sha256 = hashlib.sha256()
         self.channels: list[Channel] = []
         self.messages = self._messages(1)
-        self.opened = self.last_received = now
+        self.opened = self.last_received = self.paused_until = now
         self.container_ended: float | None = None
         self.has_spoken = False  # any message went out
         self.closed: Close | None = None
@@ -103,10 +100,12 @@ class ListenProtocol:
             yield from self._end()
             return
         self.sha256.update(data)
+        before = self.duration
         try:
             yield from self._recognise(self.decoder.feed(data))
         except Undecodable as error:
             yield from self._give_up(error)
+        self._pace(self.duration - before, now)
         if self.decoder.ended and self.container_ended is None:
             self.container_ended = now
 
@@ -134,6 +133,10 @@ class ListenProtocol:
         else:
             yield self._close(1011, NO_OUTPUT)
 
+    def leave(self) -> Iterator[Output]:
+        """End the stream because the server does: with all results of what was received, and code 1001."""
+        return iter(()) if self.closed else self._end(1001)
+
     @property
     def deadline(self) -> float:
         """When :meth:`tick` has something to do, provided nothing is received before."""
@@ -154,6 +157,17 @@ class ListenProtocol:
     def duration(self) -> float:
         """Seconds of audio decoded so far."""
         return self.decoder.duration
+
+    @property
+    def summary(self) -> str:
+        """What there was, for the log."""
+        tags = f", tagged {', '.join(map(repr, self.request.tags))}" if self.request.tags else ""
+        return f"{self.duration:.2f} s of audio{tags}"
+
+    def _pace(self, seconds: float, now: float) -> None:
+        """Let as much time pass before the next frame as this much audio is to take."""
+        if self.behaviour.throttle:
+            self.paused_until = max(self.paused_until, now) + seconds / self.behaviour.throttle
 
     # Control messages.
 
@@ -178,14 +192,13 @@ class ListenProtocol:
     def _flush(self, wanted: int | None) -> Iterator[Output]:
         for index, channel in enumerate(self.channels):
             if wanted in (None, index):
-                for event in channel.finalize():
-                    yield self._say(self.messages.event(event, index))
+                yield from self._tell(channel.finalize(), index)
 
     def _close_stream(self, _: Message) -> Iterator[Output]:
         return self._end()
 
     def _configure(self, control: Message) -> Iterator[Output]:
-        unknown = control.keys() - {"type", "features", "keyterms"}
+        unknown = control.keys() - {"type", "features", "keyterms", "processors", "language_hints"}
         if unknown:
             raise SchemaError(f"unknown field of Configure: {', '.join(sorted(unknown))}")
         keyterms, features = control.get("keyterms"), control.get("features") or {}
@@ -193,7 +206,27 @@ class ListenProtocol:
             raise SchemaError("`features` of Configure must map names to booleans")
         if keyterms is not None and not _are_strings(keyterms):
             raise SchemaError("`keyterms` of Configure must be a list of strings")
-        return iter([self._say(self.messages.configured(keyterms))])
+        return iter(self._apply(keyterms, features))
+
+    def _apply(self, keyterms: list[str] | None, features: dict[str, bool]) -> list[Output]:
+        """Change what holds for audio from now on; all of it or nothing."""
+        if keyterms is not None:
+            if not self.request.model.startswith("nova-3"):
+                return [self._not_configured("KeytermsNotSupported", "`keyterms` need a Nova-3 model.")]
+            if not are_few(keyterms):
+                return [self._not_configured("KeytermLimitExceeded", TOO_MANY_KEYTERMS)]
+            self.terms = tuple(keyterms)
+            self._expect_terms()
+        if "numerals" in features:
+            self.wording = attrs.evolve(self.wording, numerals=features["numerals"])
+        self.messages = attrs.evolve(self.messages, wording=self.wording)
+        self._ignore(sorted(features.keys() - {"numerals"}))
+        return [self._say(self.messages.configured(keyterms))] if self.behaviour.acknowledges_configure else []
+
+    def _not_configured(self, code: str, description: str) -> Output:
+        if self.behaviour.acknowledges_configure:
+            return self._say(self.messages.not_configured(code, description))
+        return self._say(self.messages.error("InvalidConfigureMessage", description, code=code))
 
     # Recognition, and the end.
 
@@ -205,8 +238,7 @@ class ListenProtocol:
     def _slices(self, decoded: list[Samples]) -> Iterator[Output]:
         for begin in range(0, max(map(len, decoded), default=0), SLICE):
             for index, (channel, samples) in enumerate(zip(self.channels, decoded, strict=True)):
-                for event in channel.feed(samples[begin : begin + SLICE]):
-                    yield self._say(self.messages.event(event, index))
+                yield from self._tell(channel.feed(samples[begin : begin + SLICE]), index)
 
     def _open_channels(self) -> None:
         """Once the format is known, that is when the first audio is there."""
@@ -215,8 +247,28 @@ class ListenProtocol:
         self.messages = self._messages(self.decoder.channels)
         for _ in range(self.decoder.channels):
             self.channels.append(Channel(self.engine.recogniser(self.request.language), self.request.channel))
+        self._expect_terms()
+        self._ignore([*self.request.without_effect, *self._beyond_the_engine()])
 
-    def _end(self) -> Iterator[Output]:
+    def _expect_terms(self) -> None:
+        expected = [channel.recogniser.expect(self.terms) for channel in self.channels]
+        if self.terms and not all(expected):
+            self._ignore(["keyterm"])
+
+    def _beyond_the_engine(self) -> list[str]:
+        return ["punctuate"] if self.request.punctuate and not self.engine.punctuates else []
+
+    def _ignore(self, names: Iterable[str]) -> None:
+        """Say in the log what was asked for and has no effect."""
+        listed = ", ".join(names)
+        if listed:
+            log.info("%s: without effect here, with the engine %s: %s", self.request_id, self.engine.name, listed)
+
+    def _tell(self, events: Iterable[ChannelEvent], index: int) -> Iterator[Output]:
+        for event in events:
+            yield self._say(self.messages.event(event, index))
+
+    def _end(self, code: int = 1000) -> Iterator[Output]:
         """Recognise what is left, sum up, close."""
         try:
             yield from self._recognise(self.decoder.finish())
@@ -224,22 +276,33 @@ class ListenProtocol:
             yield from self._give_up(error)
             return
         for index, channel in enumerate(self.channels):
-            for event in channel.finish(self.duration):
-                yield self._say(self.messages.event(event, index))
-        yield self._say(self._metadata())
-        yield self._close(1000)
+            yield from self._tell(channel.finish(self.duration), index)
+        yield self._say(self._metadata(self.duration))
+        yield self._close(code)
 
     def _give_up(self, error: Undecodable) -> Iterator[Output]:
         log.warning("%s: cannot decode: %s", self.request_id, error)
-        yield self._close(1008, UNDECODABLE)
+        if self.behaviour.undecodable == "metadata":
+            yield self._say(self._metadata(0.0))
+            yield self._close(1000)
+        else:
+            yield self._close(1008, UNDECODABLE)
 
-    def _metadata(self) -> Message:
+    def _metadata(self, duration: float) -> Message:
         created = self.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return self.messages.metadata(sha256=self.sha256.hexdigest(), created=created, duration=self.duration)
+        return self.messages.metadata(sha256=self.sha256.hexdigest(), created=created, duration=duration)
 
     def _messages(self, channels: int) -> Messages:
-        request = self.request
-        return Messages(self.request_id, self.engine.model, channels, request.punctuate, request.extra)
+        return Messages(
+            self.request_id,
+            self.engine.model,
+            channels,
+            self.request.language,
+            self.request.punctuate,
+            self.wording,
+            self.behaviour.late_utterance_end,
+            self.request.extra,
+        )
 
     def _say(self, message: Message) -> Message:
         self.has_spoken = True

@@ -14,8 +14,9 @@ import attrs
 from streamclient.server.audio import ENCODINGS, AudioFormat
 from streamclient.server.channel import ChannelSettings
 from streamclient.server.pcm import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from streamclient.server.wording import Replacement, Wording
 
-__all__ = ["ListenRequest", "Refusal", "invalid", "parse_request"]
+__all__ = ["TOO_MANY_KEYTERMS", "Callback", "ListenRequest", "Refusal", "are_few", "invalid", "parse_request"]
 
 T = TypeVar("T")
 
@@ -31,6 +32,20 @@ SWITCHES = (
     "profanity_filter", "diarize", "detect_entities", "mip_opt_out", "no_delay", "filler_words",
 )  # fmt: skip
 MAX_KEYTERM_TOKENS = 500
+TOO_MANY_KEYTERMS = "Keyterm limit exceeded. The maximum number of tokens across all keyterms is 500."
+MAX_FIELDS = 2_000
+"""Of a query: as many as all limits below allow, and some more."""
+MOST = {"keywords": 100, "search": 50, "replace": 200}
+"""How often a name may be repeated."""
+LONGEST = {"tag": 128, "extra": 2048}
+"""Characters of one value."""
+CALLBACK_METHODS = ("POST", "GET", "PUT", "DELETE")
+CALLBACK_SCHEMES = ("http", "https", "ws", "wss")
+WITHOUT_EFFECT = (
+    "dictation", "profanity_filter", "diarize", "diarize_model", "detect_entities", "redact", "filler_words",
+    "alternatives", "version",
+)  # fmt: skip
+"""What the service can do and no engine here does."""
 
 
 class Refusal(Exception):
@@ -50,6 +65,21 @@ class Refusal(Exception):
 
 
 @attrs.frozen
+class Callback:
+    """Where results are to go instead of the websocket.
+
+    Attributes:
+        url: an address of HTTP or of a websocket.
+        method: of HTTP.
+        inspect: whether they go to the websocket too.
+    """
+
+    url: str
+    method: str = "POST"
+    inspect: bool = False
+
+
+@attrs.frozen
 class ListenRequest:
     """A request for ``/v1/listen`` that makes sense.
 
@@ -60,7 +90,12 @@ class ListenRequest:
         multichannel: whether channels are recognised separately.
         punctuate: whether words carry ``punctuated_word``.
         channel: what concerns each channel.
+        terms: to be expected: keyterms and keywords, without weights.
+        wording: what is done to the words.
+        callback: where results go, if not to the websocket.
         extra: to be echoed in results.
+        tags: for the log.
+        without_effect: names of what was asked for and is not done here, whatever the engine.
     """
 
     model: str = "base"
@@ -69,7 +104,12 @@ class ListenRequest:
     multichannel: bool = False
     punctuate: bool = False
     channel: ChannelSettings = ChannelSettings()
+    terms: tuple[str, ...] = ()
+    wording: Wording = Wording()
+    callback: Callback | None = None
     extra: Mapping[str, str] = attrs.field(factory=dict)
+    tags: tuple[str, ...] = ()
+    without_effect: tuple[str, ...] = ()
 
 
 def parse_request(target: str) -> ListenRequest:
@@ -78,14 +118,15 @@ def parse_request(target: str) -> ListenRequest:
     Raises:
         Refusal: with the status, code and text of the service.
     """
-    url = urlsplit(target)
-    if url.path != "/v1/listen":
-        raise Refusal(404, "NOT_FOUND", f"There is nothing at {url.path}; live transcription is at /v1/listen.")
-    query = Query(parse_qs(url.query, keep_blank_values=True))
+    path, _, text = target.partition("?")
+    if path != "/v1/listen":
+        raise Refusal(404, "NOT_FOUND", f"There is nothing at {path}; live transcription is at /v1/listen.")
+    query = Query(_parse_query(text))
     switches = {name: query.read(name, boolean, False) for name in SWITCHES}
     model = _model(query)
     _check_terms(query, model)
     _check_diarization(query)
+    _check_sizes(query)
     return ListenRequest(
         model=model,
         language=query.read("language", language, "en"),
@@ -98,8 +139,24 @@ def parse_request(target: str) -> ListenRequest:
             utterance_end=_utterance_end(query, interim_results=switches["interim_results"]),
             vad_events=switches["vad_events"],
         ),
-        extra=dict(pair.partition(":")[::2] for pair in query.values.get("extra", ())),
+        terms=(*query.all("keyterm"), *(term.partition(":")[0] for term in query.all("keywords"))),
+        wording=Wording(
+            replacements=tuple(Replacement.parse(text) for text in query.all("replace")),
+            search=query.all("search"),
+            numerals=switches["numerals"] or switches["smart_format"],
+        ),
+        callback=_callback(query),
+        extra=dict(pair.partition(":")[::2] for pair in query.all("extra")),
+        tags=query.all("tag"),
+        without_effect=tuple(name for name in WITHOUT_EFFECT if query.all(name)[-1:] not in ((), ("false",))),
     )
+
+
+def _parse_query(text: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise invalid(f"The query has more than {MAX_FIELDS} parameters.") from None
 
 
 @attrs.frozen
@@ -107,6 +164,10 @@ class Query:
     """The names and values of a query string."""
 
     values: Mapping[str, Sequence[str]]
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a name that may be repeated."""
+        return tuple(self.values.get(name, ()))
 
     def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
         """Read one value; a wrong one is refused with what ``parse`` says is allowed."""
@@ -200,9 +261,41 @@ def _utterance_end(query: Query, *, interim_results: bool) -> float | None:
 def _check_terms(query: Query, model: str) -> None:
     if "keywords" in query.values and model.startswith("nova-3"):
         raise invalid("Keywords are not supported for Nova-3. Use keyterm instead.")
-    terms = query.values.get("keyterm", ())
-    if sum(len(term.split()) for term in terms) > MAX_KEYTERM_TOKENS:
-        raise invalid("Keyterm limit exceeded. The maximum number of tokens across all keyterms is 500.")
+    if not are_few(query.all("keyterm")):
+        raise invalid(TOO_MANY_KEYTERMS)
+
+
+def are_few(keyterms: Sequence[str]) -> bool:
+    """Whether the keyterms are within the limit of the service."""
+    return sum(len(term.split()) for term in keyterms) <= MAX_KEYTERM_TOKENS
+
+
+def _check_sizes(query: Query) -> None:
+    for name, most in MOST.items():
+        if len(query.all(name)) > most:
+            raise invalid(f"`{name}` was given {len(query.all(name))} times; {most} times are allowed.")
+    for name, longest in LONGEST.items():
+        if any(len(value) > longest for value in query.all(name)):
+            raise invalid(f"`{name}` may have {longest} characters.")
+    query.read("alternatives", integer(1, 10, "alternatives"), 1)
+
+
+def _callback(query: Query) -> Callback | None:
+    def method(text: str) -> str:
+        if text.upper() not in CALLBACK_METHODS:
+            raise ValueError(f"one of {', '.join(CALLBACK_METHODS)}")
+        return text.upper()
+
+    def address(text: str) -> str:
+        url = urlsplit(text)
+        if url.scheme not in CALLBACK_SCHEMES or not url.hostname:
+            raise ValueError(f"a URL that begins with one of {', '.join(CALLBACK_SCHEMES)}")
+        return text
+
+    url = query.read("callback", address, None)
+    how = query.read("callback_method", method, "POST")
+    inspect = query.read("inspect_response", boolean, False)
+    return Callback(url, how, inspect) if url else None
 
 
 def _check_diarization(query: Query) -> None:

@@ -22,6 +22,7 @@ ROWS = {
     errors.ConnectionLost: 4,
     errors.AudioRejected: 5,
     errors.SendTimeout: 4,
+    errors.SpillError: 1,
     errors.CloseTimeout: 4,
     errors.InvalidState: 1,
     errors.PluginError: 1,

@@ -11,18 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamclient.server.engines.scripted import ScriptedEngine
-from streamclient.server.protocol import Close, ListenProtocol, Output, Timeouts
+from streamclient.server.protocol import Close, ListenProtocol, Output
 from streamclient.server.query import parse_request
+from streamclient.server.settings import Timeouts
 
 SECOND = bytes(32_000)
 SCRIPT = [("one", 0.5, 0.9), ("two", 1.0, 1.4), ("three", 3.0, 3.5)]
+REQUEST_ID = "0b6c7c3e-50c9-4d0e-9d0f-5a2a6a6f5a11"
 RAW = "encoding=linear16&sample_rate=16000"
 
 
 def connect(query: str = "", script: Any = SCRIPT, timeouts: Timeouts | None = None) -> ListenProtocol:
     """A connection opened at time 0 that is sent raw audio."""
     request = parse_request(f"/v1/listen?{RAW}&{query}")
-    return ListenProtocol(request, ScriptedEngine(script), "the-request", 0.0, timeouts)
+    return ListenProtocol(request, ScriptedEngine(script), REQUEST_ID, 0.0, timeouts)
 
 
 def send(protocol: ListenProtocol, *frames: bytes | str | dict[str, Any], now: float = 0.0) -> list[Output]:
@@ -67,7 +69,7 @@ def test_a_stream_ends_with_metadata_and_1000() -> None:
     assert metadata["channels"] == 1
     assert metadata["sha256"] == hashlib.sha256(SECOND * 2).hexdigest()
     assert metadata["transaction_key"] == "deprecated"
-    assert metadata["request_id"] == "the-request"
+    assert metadata["request_id"] == REQUEST_ID
     assert list(metadata["model_info"]) == metadata["models"]
     assert metadata["created"].endswith("Z")
     assert send(protocol, SECOND, CLOSE) == []
@@ -209,7 +211,7 @@ def test_channels_are_streams_of_their_own() -> None:
 
 def test_punctuation_adds_a_field() -> None:
     """``punctuated_word`` is there when asked for, and the extra pairs are echoed."""
-    outputs = send(connect("smart_format=true&extra=a:b"), SECOND, CLOSE)
+    outputs = send(connect("punctuate=true&extra=a:b"), SECOND, CLOSE)
     (word,) = finals(outputs)[0]["channel"]["alternatives"][0]["words"]
     assert word == {"word": "one", "start": 0.5, "end": 0.9, "confidence": 0.99, "punctuated_word": "one"}
     assert finals(outputs)[0]["metadata"]["extra"] == of_type(outputs, "Metadata")[0]["extra"] == {"a": "b"}
@@ -239,9 +241,9 @@ def test_unknown_text_is_answered_and_the_stream_goes_on(text: str) -> None:
 
 def test_configure_is_acknowledged() -> None:
     """With the keyterms that were given."""
-    assert send(connect(), {"type": "Configure", "keyterms": ["Zyrtec"], "features": {"numerals": True}}) == [
-        {"type": "ConfigureSuccess", "request_id": "the-request", "keyterms": ["Zyrtec"]}
-    ]
+    assert send(
+        connect("model=nova-3"), {"type": "Configure", "keyterms": ["Zyrtec"], "features": {"numerals": True}}
+    ) == [{"type": "ConfigureSuccess", "request_id": REQUEST_ID, "keyterms": ["Zyrtec"]}]
 
 
 def test_a_client_that_says_nothing_is_closed() -> None:
@@ -273,7 +275,7 @@ def test_keep_alive_alone_does_not_keep_a_new_stream() -> None:
 
 def test_undecodable_audio_is_1008() -> None:
     """Bytes of no container, without an encoding."""
-    protocol = ListenProtocol(parse_request("/v1/listen"), ScriptedEngine(), "r", 0.0)
+    protocol = ListenProtocol(parse_request("/v1/listen"), ScriptedEngine(), REQUEST_ID, 0.0)
     assert send(protocol, b"this is not audio") == [Close(1008, "DATA-0000")]
 
 
@@ -283,7 +285,7 @@ def test_a_complete_wav_ends_the_stream() -> None:
     with wave.open(file, "wb") as writer:
         writer.setparams((1, 2, 16_000, 0, "NONE", ""))
         writer.writeframes(SECOND * 2)
-    protocol = ListenProtocol(parse_request("/v1/listen"), ScriptedEngine(SCRIPT), "r", 0.0)
+    protocol = ListenProtocol(parse_request("/v1/listen"), ScriptedEngine(SCRIPT), REQUEST_ID, 0.0)
     outputs = send(protocol, file.getvalue(), b"more", now=5.0)
     assert of_type(outputs, "Metadata") == []
     assert protocol.deadline == 6.0

@@ -17,7 +17,7 @@ import pytest
 import websocket
 from websockets.sync.client import connect as websockets_connect
 
-from streamclient.server import EngineError, LocalServer, ServerStartError, Timeouts
+from streamclient.server import EngineError, Limits, LocalServer, ServerStartError, Timeouts
 from streamclient.server import app as server_app
 from streamclient.server.engines import ENGINES, load_engine, register_engine
 from streamclient.server.engines.scripted import ScriptedEngine
@@ -119,14 +119,14 @@ def test_a_refusal_has_status_header_and_body(server: LocalServer) -> None:
     [
         {"header": ["Authorization: Token key"]},
         {"header": ["authorization: tOKEN other"]},
-        {"header": ["Authorization: bearer key"]},
+        {"header": ["Authorization: bearer a-token"]},
         {"subprotocols": ["token", "key"]},
-        {"subprotocols": ["bearer", "other"]},
+        {"subprotocols": ["bearer", "a-token"]},
     ],
 )
 def test_a_configured_key_is_accepted(arguments: dict[str, Any]) -> None:
     """As header or subprotocol, whatever the case of the scheme; only the scheme is echoed."""
-    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key", "other")) as server:
+    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key", "other"), access_tokens="a-token") as server:
         ws = connect(server, **arguments)
         assert ws.getsubprotocol() == (arguments["subprotocols"][0] if "subprotocols" in arguments else None)
         ws.send(CLOSE)
@@ -135,11 +135,18 @@ def test_a_configured_key_is_accepted(arguments: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"header": ["Authorization: Token wrong"]}, {"header": ["Authorization: key"]}, {"subprotocols": ["token"]}],
+    [
+        {},
+        {"header": ["Authorization: Token wrong"]},
+        {"header": ["Authorization: key"]},
+        {"header": ["Authorization: Bearer key"]},
+        {"header": ["Authorization: Token a-token"]},
+        {"subprotocols": ["token"]},
+    ],
 )
 def test_any_other_key_is_401(arguments: dict[str, Any]) -> None:
-    """Missing, wrong or malformed: INVALID_AUTH."""
-    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key",)) as server:
+    """Missing, wrong, malformed, or a key with the scheme of tokens and the other way round: INVALID_AUTH."""
+    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key",), access_tokens=("a-token",)) as server:
         error = refusal(server, **arguments)
         assert (error.status_code, json.loads(error.resp_body)["err_code"]) == (401, "INVALID_AUTH")
 
@@ -192,10 +199,9 @@ def test_hostile_clients_do_no_harm(server: LocalServer) -> None:
         assert transcribe(server) == ["one", "two"]
 
 
-def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_is_dropped() -> None:
     """Its answers fill every buffer; the server gives up on it, and its threads end."""
-    monkeypatch.setattr(server_app, "SEND_TIMEOUT", 0.2)
-    with LocalServer(ScriptedEngine(SCRIPT)) as server:
+    with LocalServer(ScriptedEngine(SCRIPT), limits=Limits(unread=0.2)) as server:
         ws = connect(server, sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
         with pytest.raises((OSError, websocket.WebSocketException)):
             for _ in range(2000):

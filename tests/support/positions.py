@@ -93,6 +93,9 @@ class Recogniser:
         rest = [self._result(channel, end) for channel, end in enumerate(ends) if self._final_until[channel] < end]
         return [*rest, metadata(self.seconds, self._channels)]
 
+    def close(self) -> None:
+        """The connection is over."""
+
     def _track(self, channel: int) -> "array[int]":
         return self._heard[channel :: self._channels]
 

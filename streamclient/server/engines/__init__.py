@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 ENGINES: dict[str, str | Callable[[], Engine]] = {
+    "echo": "streamclient.server.engines.echo:EchoEngine",
     "pocketsphinx": "streamclient.server.engines.pocketsphinx:PocketsphinxEngine",
     "scripted": "streamclient.server.engines.scripted:ScriptedEngine",
 }

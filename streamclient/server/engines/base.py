@@ -20,6 +20,7 @@ turns the audio of one utterance into words.
 
 import abc
 import uuid
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -44,6 +45,7 @@ class Word:
         end: where it ends, in the same seconds.
         confidence: how sure the engine is, from 0 to 1.
         punctuated: the word as it is written in a text (``"Please,"``), or ``None`` if the engine does not know.
+        language: its BCP-47 tag, for engines that tell several languages apart.
     """
 
     text: str
@@ -51,6 +53,7 @@ class Word:
     end: float
     confidence: float
     punctuated: str | None = None
+    language: str | None = None
 
 
 @attrs.frozen
@@ -108,6 +111,10 @@ class Recogniser(abc.ABC):
     def finish(self) -> list[Word]:
         """Close the open utterance and return its words."""
 
+    def expect(self, terms: Sequence[str]) -> bool:  # noqa: ARG002 - for engines that can
+        """Expect these terms from now on, and those given before no longer; tell whether that has any effect."""
+        return False
+
     def close(self) -> None:  # noqa: B027 - optional
         """Give back whatever is held; also called in the middle of an utterance when a client hangs up."""
 
@@ -117,9 +124,11 @@ class Engine(abc.ABC):
 
     Attributes:
         name: the name it goes by on the command line.
+        punctuates: whether words come with capitals and marks.
     """
 
     name: str
+    punctuates: bool = False
 
     @property
     @abc.abstractmethod

@@ -1,0 +1,94 @@
+"""Every call of a plugin's hook goes through here: measured, and shown where ``STREAMCLIENT_TRACE_PLUGINS`` is set."""
+
+import logging
+import os
+import reprlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from attrs import evolve
+
+from streamclient.events import HookStats
+
+__all__ = ["TRACE", "HookCalls"]
+
+log = logging.getLogger("streamclient.plugins")
+
+TRACE = "STREAMCLIENT_TRACE_PLUGINS"
+"""The environment variable that lets every call be printed to standard error."""
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 60
+
+
+class HookCalls:
+    """The calls of one plugin's hooks. They are made by one thread; any thread may look at the counters.
+
+    Args:
+        plugin: its name.
+        slow_after: seconds in one hook after which a warning is logged.
+    """
+
+    def __init__(self, plugin: str, slow_after: float) -> None:
+        self._plugin = plugin
+        self._slow_after = slow_after
+        self._stats: dict[str, HookStats] = {}
+        self._current: tuple[str, float] | None = None
+        self._traced = os.environ.get(TRACE, "") not in ("", "0")
+
+    def call(self, hook: str, caller: Callable[..., object], stream: object, arguments: Mapping[str, object]) -> object:
+        """Call a hook, and return or raise what it does."""
+        if not self._traced:
+            return self._measured(hook, caller, stream, arguments)
+        shown = ", ".join(f"{name}={SHORT.repr(value)}" for name, value in arguments.items())
+        head = f"[{getattr(stream, 'id', '')[:8]}] {self._plugin}.{hook}({shown})"
+        started = time.perf_counter()
+        try:
+            answer = self._measured(hook, caller, stream, arguments)
+        except BaseException as error:
+            trace(f"{head} raised {type(error).__name__} after {_milliseconds(started)}")
+            raise
+        returned = "" if answer in (None, []) else f" returned {SHORT.repr(answer)}"
+        trace(f"{head}{returned} {_milliseconds(started)}")
+        return answer
+
+    @property
+    def stats(self) -> tuple[HookStats, ...]:
+        """The counters of each hook that was called, in the order of first calls."""
+        return tuple(self._stats.copy().values())
+
+    @property
+    def busy(self) -> tuple[str, float] | None:
+        """The hook that runs now and for how many seconds it has, or ``None``."""
+        current = self._current
+        return (current[0], time.perf_counter() - current[1]) if current else None
+
+    def _measured(
+        self, hook: str, caller: Callable[..., object], stream: object, arguments: Mapping[str, object]
+    ) -> object:
+        started = time.perf_counter()
+        self._current = (hook, started)
+        try:
+            return caller(stream=stream, **arguments)
+        finally:
+            self._current = None
+            self._count(hook, time.perf_counter() - started)
+
+    def _count(self, hook: str, seconds: float) -> None:
+        before = self._stats.get(hook) or HookStats(hook=hook)
+        slowest = max(before.slowest, seconds)
+        if seconds > self._slow_after >= before.slowest:
+            log.warning("The plugin %s is slow: it took %.2f s in %s", self._plugin, seconds, hook)
+        self._stats[hook] = evolve(before, calls=before.calls + 1, seconds=before.seconds + seconds, slowest=slowest)
+
+
+def _milliseconds(started: float) -> str:
+    return f"{(time.perf_counter() - started) * 1000:.1f} ms"
+
+
+def trace(text: str) -> None:
+    """Print a line at once, whole."""
+    now = time.strftime("%H:%M:%S")
+    sys.stderr.write(f"{now} {threading.current_thread().name} {text}\n")

@@ -1,0 +1,89 @@
+"""The socket that listens, and the threads that serve what comes in.
+
+websockets has such a loop too. This one goes on when the system runs out of descriptors or threads, bears no more
+connections than it is told, and its threads do not keep the interpreter from ending.
+"""
+
+import logging
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Listener"]
+
+log = logging.getLogger("streamclient.server")
+
+RETRY = 0.2
+"""Seconds until the next try when the system has no room for a connection."""
+
+
+class Listener:
+    """Accepts connections and serves each in a thread of its own.
+
+    Args:
+        sock: listens already.
+        serve: called with the socket and the address of each connection, in its own thread.
+        limit: connections at a time; one more is hung up on.
+
+    Attributes:
+        sock: as given.
+    """
+
+    def __init__(self, sock: socket.socket, serve: Callable[[socket.socket, Any], None], limit: int) -> None:
+        self.sock = sock
+        self.sock.setblocking(False)
+        self._serve = serve
+        self._limit = limit
+        self._threads: set[threading.Thread] = set()
+        self._closing = threading.Event()
+        self._woken, self._waker = socket.socketpair()
+        self._acceptor = threading.Thread(target=self._run, name="streamclient-server-acceptor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._acceptor.start()
+
+    def close(self) -> None:
+        """Stop listening; what was accepted goes on. Returns when the address is free again."""
+        self._closing.set()
+        self._waker.close()
+        self._acceptor.join()
+
+    def _run(self) -> None:
+        with selectors.DefaultSelector() as selector, self.sock, self._woken:
+            selector.register(self.sock, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while not self._closing.is_set():
+                selector.select()
+                self._accept()
+
+    def _accept(self) -> None:
+        try:
+            client, address = self.sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # woken to close, or the client is gone already
+        except OSError as error:
+            log.warning("cannot accept a connection: %s", error)
+            self._closing.wait(RETRY)
+            return
+        client.setblocking(True)
+        self._threads = {thread for thread in self._threads if thread.is_alive()}
+        if len(self._threads) >= self._limit:
+            log.warning("hung up on %s: there are %d connections already", address, self._limit)
+            client.close()
+        else:
+            self._start(client, address)
+
+    def _start(self, client: socket.socket, address: Any) -> None:
+        thread = threading.Thread(
+            target=self._serve, args=(client, address), name="streamclient-server-handler", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("hung up on %s: %s", address, error)
+            client.close()
+        else:
+            self._threads.add(thread)

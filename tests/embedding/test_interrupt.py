@@ -1,0 +1,195 @@
+"""Guarantee 4, threads end: Ctrl-C interrupts every wait, and what was interrupted can be gone on with."""
+
+import socket
+import threading
+
+import pytest
+
+from tests.support.program import IMPORTS, OPEN, WHOLE, Program
+from tests.support.service import SOON, Call, Service, final, metadata, obedient, serving
+
+WAIT = """
+try:
+    say("waiting")
+    {wait}
+except KeyboardInterrupt:
+    say("interrupted")
+"""
+
+SMALL = OPEN.replace("url=url", "url=url, buffer=BufferPolicy(max_memory=100_000, max_disk=0)")
+"""A client whose buffer is full soon."""
+
+
+class Patient:
+    """A service that hears nothing before it is told to."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+
+    def __call__(self, call: Call) -> None:
+        assert self.release.wait(SOON)
+        call.read_until()
+        call.end(final("hello", 0.0), metadata())
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "client.close()",
+        "client.close(timeout=60)",
+        "list(client.events())",
+        "while True: client.send(bytes(100_000))",
+        "while True: client.send(bytes(100_000), timeout=60)",
+        "list(stream(iter(lambda: bytes(640), 0), ListenOptions(encoding='mulaw', sample_rate=8000), url=url))",
+        "transcribe(iter(lambda: bytes(640), 0), ListenOptions(encoding='mulaw', sample_rate=8000), url=url)",
+    ],
+    ids=["close", "close soon", "events", "send", "send soon", "stream", "transcribe"],
+)
+def test_ctrl_c_interrupts_every_wait(wait: str) -> None:
+    """A KeyboardInterrupt comes out of whatever the main thread waits in, and the stream can still be closed well."""
+    patient = Patient()
+    closing = "client.close()\nsay('end')"
+    with serving(patient) as service:
+        program = Program(IMPORTS, SMALL, WAIT.format(wait=wait), closing, url=service.url)
+        first = program.wait_for_line()
+        program.interrupt()
+        second = program.wait_for_line()
+        patient.release.set()
+        ended = program.end()
+
+    assert (first, second) == ("waiting", "interrupted"), ended.err
+    assert ended == (0, [*WHOLE, "end"], "")
+
+
+def test_close_may_be_interrupted_again_and_again() -> None:
+    """After any number of Ctrl-C the next close() still waits for everything and gets it."""
+    patient = Patient()
+    with serving(patient) as service:
+        program = Program(IMPORTS, OPEN, WAIT.format(wait="client.close()") * 3, "client.close()", url=service.url)
+        for _ in range(3):
+            assert program.wait_for_line() == "waiting"
+            program.interrupt()
+            assert program.wait_for_line() == "interrupted"
+        patient.release.set()
+
+        assert program.end() == (0, WHOLE, "")
+
+
+def test_after_ctrl_c_in_close_the_stream_can_be_cut() -> None:
+    """Who does not want to wait any more calls abort(), or leaves the ``with`` block by the exception."""
+    patient = Patient()
+    block = """
+with StreamClient(options, url=url, plugins=[Plugin()]) as client:
+    client.send(bytes(32000))
+    say("waiting")
+    client.close()
+"""
+    with serving(patient) as service:
+        program = Program(IMPORTS, block, url=service.url)
+        assert program.wait_for_line() == "waiting"
+        service.wait_for_call()
+        program.interrupt()
+        ended = program.end()
+        patient.release.set()
+
+    assert ended.out == ["closed False"]
+    assert ended.err.endswith("KeyboardInterrupt\n")
+    assert "at exit" not in ended.err
+
+
+def test_ctrl_c_while_connecting() -> None:
+    """open() is left at once, though the server does not answer; nothing of the stream stays."""
+    code = (
+        WAIT.format(wait="client.open()")
+        + """
+try:
+    client.send(b"x")
+except StreamClientError as error:
+    say(type(error).__name__, client.state.value)
+say(*(thread.name for thread in threading.enumerate()))
+"""
+    )
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        program = Program(
+            IMPORTS,
+            "client = StreamClient(options, url=url, plugins=[Plugin()])",
+            code,
+            url=f"ws://127.0.0.1:{mute.getsockname()[1]}",
+        )
+        assert program.wait_for_line() == "waiting"
+        knocking, _ = mute.accept()
+        knocking.recv(10)
+        program.interrupt()
+        ended = program.end()
+        knocking.close()
+
+    assert ended == (0, ["closed False", "interrupted", "InvalidState closed", "MainThread"], "")
+
+
+def test_ctrl_c_at_the_exit_leaves_at_once() -> None:
+    """Whoever does not want to wait for the exit hook presses Ctrl-C."""
+    patient = Patient()
+    opening = OPEN.replace("url=url", "url=url, timeouts=Timeouts(exit=600)")
+    code = """
+class Told(logging.Handler):
+    def emit(self, record):
+        say(record.levelname)
+logging.getLogger("streamclient").addHandler(Told())
+"""
+    with serving(patient) as service:
+        program = Program(IMPORTS, "import logging", opening, code, url=service.url)
+        assert program.wait_for_line() == "WARNING"
+        program.interrupt()
+        assert program.wait_for_line() == "closed False"
+        patient.release.set()
+        ended = program.end()
+
+    assert ended.out == []
+    assert "KeyboardInterrupt" in ended.err
+
+
+def test_ctrl_c_at_any_moment_loses_nothing() -> None:
+    """Whatever the interruption hits, what send() had accepted before is transcribed, and nothing hangs."""
+    code = """
+import random
+sys.setswitchinterval(1e-5)
+random.seed(4)
+client = StreamClient(options, url=url)
+client.open()
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+accepted = interrupted = 0
+while interrupted < 100:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-3))
+        while True:
+            client.send(accepted.to_bytes(4, "big") * 160)
+            accepted += 1
+    except KeyboardInterrupt:
+        interrupted += 1
+while True:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-3, 2e-2))
+        complete = client.close().complete
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        break
+    except KeyboardInterrupt:
+        pass
+say(accepted, complete)
+"""
+    with serving(obedient(metadata())) as service:
+        ended = Program(IMPORTS, code, url=service.url).end()
+
+    assert ended.code == 0, ended.err
+    accepted, complete = ended.out[0].split()
+    assert complete == "True"
+    assert_every_chunk(service, int(accepted))
+
+
+def assert_every_chunk(service: Service, accepted: int) -> None:
+    """Each chunk is there, in order; one whose send() was interrupted may be there twice, since it was sent again."""
+    audio = service.call.audio
+    assert len(audio) % 640 == 0
+    numbers = [int.from_bytes(audio[at : at + 4], "big") for at in range(0, len(audio), 640)]
+    assert numbers == sorted(numbers)
+    assert set(numbers) >= set(range(accepted))
+    assert max(numbers) <= accepted
