@@ -330,7 +330,9 @@ class TestNames:
         text = refusal("shuot")
 
         assert text.startswith("There is no plugin 'shuot'; did you mean 'shout'?")
-        assert "bare, closing, exits, gone, jsonl, log, missing, shout, text, whisper" in text
+        listed = text.partition("Installed are ")[2].partition(";")[0].split(", ")
+        assert listed == sorted(listed)
+        assert {"bare", "closing", "exits", "gone", "jsonl", "log", "missing", "shout", "text", "whisper"} <= {*listed}
 
     @pytest.mark.parametrize(
         ("name", "reason"),

@@ -47,8 +47,8 @@ def followed(data: bytes, size: int = CHUNK) -> ContainerTrack:
 
 
 def heard_from(whole: Samples, tail: Samples, about: float, rate: int) -> float:
-    """When the tail begins in the whole, in seconds: where half a second of it fits best, near a guess."""
-    skipped, length, reach = int(0.3 * rate), int(0.5 * rate), int(0.2 * rate)
+    """When the tail begins in the whole, in seconds: where a piece of it fits best, near a guess."""
+    skipped, length, reach = int(0.3 * rate), int(0.1 * rate), int(0.05 * rate)
     pattern = tail[skipped : skipped + length].astype(float)
     first = max(round(about * rate) + skipped - reach, 0)
     region = whole[first : first + length + 2 * reach].astype(float)
