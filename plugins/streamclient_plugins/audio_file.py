@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamclient import FluxOptions, ListenOptions
 
-__all__ = ["SUFFIXES", "AudioFile", "suffix_of"]
+__all__ = ["SUFFIXES", "AudioFile", "container_suffix", "suffix_of"]
 
 FORMATS = {"linear16": (1, 2), "linear32": (3, 4), "alaw": (6, 1), "mulaw": (7, 1)}
 """WAV's format tag and the bytes of a sample, for each raw encoding that WAV can hold."""
@@ -111,8 +111,12 @@ def suffix_of(options: Options, start: bytes) -> str:
         return ".wav"
     if options.encoding:
         return CODECS.get(options.encoding, ANYTHING)
-    fitting = (suffix for place, signature, suffix in SIGNATURES if start[place:].startswith(signature))
-    return next(fitting, ANYTHING)
+    return container_suffix(start) or ANYTHING
+
+
+def container_suffix(start: bytes) -> str | None:
+    """The suffix of the container that begins with these bytes; ``None`` for none that is known."""
+    return next((suffix for place, signature, suffix in SIGNATURES if start[place:].startswith(signature)), None)
 
 
 def _wav_header(options: Options, size: int | None) -> bytes:

@@ -71,9 +71,10 @@ EVENTS = {
 RECORDING_EVENTS = {
     **EVENTS,
     "recording": _object(audio=TEXT, path=TEXT, parameters=_list(_list(TEXT)), streamclient=TEXT),
-    "recovered": _object(start=NUMBER, end=NUMBER, request_ids=_list(TEXT)),
+    "recovered": _object(start=NUMBER, end={"type": ["number", "null"]}, request_ids=_list(TEXT)),
 }
-"""What ``record`` writes too: where the audio is and what was asked for; and which span was transcribed later."""
+"""What ``record`` writes too: where the audio is and what was asked for; and which span was transcribed later,
+where no end is that of the audio."""
 
 
 def _schema(title: str, events: dict[str, Any]) -> dict[str, Any]:

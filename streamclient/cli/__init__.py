@@ -1,4 +1,4 @@
-"""The command line: ``streamclient transcribe``, ``serve`` and ``plugins``."""
+"""The command line: ``streamclient transcribe``, ``recover``, ``serve`` and ``plugins``."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ __all__ = ["main", "run"]
 
 COMMANDS = {
     "transcribe": "Print the transcript of audio files or of standard input.",
+    "recover": "Complete the transcript of a recording after a crash or a long outage.",
     "serve": "Run a local server that speaks Deepgram's live protocol.",
     "plugins": "List the installed plugins, their options and hooks.",
 }

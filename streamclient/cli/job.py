@@ -11,60 +11,24 @@ from typing import Any
 from attrs import define, field, frozen
 
 from streamclient.cli.exits import DONE, PARTLY, REFUSED, UNEXPECTED, Verbosity, exit_code, report
-from streamclient.cli.output import (
-    CAPTIONS,
-    CaptionWriter,
-    FileSink,
-    JsonWriter,
-    Sink,
-    StdoutSinks,
-    Target,
-    TextWriter,
-    Writer,
-    caption,
-)
+from streamclient.cli.output import FileSink, Sink, StdoutSinks, Target, Writer, caption, make_writer
 from streamclient.cli.query import to_options
 from streamclient.cli.screen import Screen
+from streamclient.cli.services import Service, send_all
 from streamclient.cli.signals import Interrupt
 from streamclient.client import StreamClient
-from streamclient.errors import SendTimeout, StreamClientError
+from streamclient.errors import StreamClientError
 from streamclient.events import StreamState, Transcript, Utterance
 from streamclient.hookspecs import StreamView, hookimpl, source_stem
 from streamclient.messages import Message, Results, TurnInfo
-from streamclient.policies import BufferPolicy, Timeouts
 from streamclient.sources import AudioSource, SourceError, open_source
 from streamclient.sources.decode import decoded
 from streamclient.sources.files import RawFormat
 from streamclient.sources.pacing import paced
-from streamclient_plugins.captions import CaptionText, Style
+from streamclient_plugins.captions import Style
 from streamclient_plugins.jsonl import JsonLines
 
-__all__ = ["Job", "Plan", "Service", "combined_exit_code"]
-
-SEND_SLICE = 0.2
-"""Seconds after which a full buffer is left alone to look for a Ctrl-C."""
-
-MOST_EVENTS = 20_000
-"""Events that may wait for a reader of standard output who has paused; more than an hour of speech."""
-
-
-@frozen(kw_only=True)
-class Service:
-    """Who transcribes.
-
-    Args:
-        url: base URL.
-        api_key: or ``None``.
-        access_token: or ``None``.
-        timeouts: deadlines.
-        decodes: whether it decodes containers other than WAV itself.
-    """
-
-    url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    access_token: str | None = field(default=None, repr=False)
-    timeouts: Timeouts = Timeouts()
-    decodes: bool = True
+__all__ = ["Job", "Lazy", "Plan", "combined_exit_code"]
 
 
 class Lazy:
@@ -185,11 +149,11 @@ class Job:
             if source.notice:
                 self.plan.screen.notice(source.notice)
             options = to_options(self.plan.parameters, source.raw)
-            writers = [self._writer(target, bool(options.multichannel)) for target in self.targets]
-            reporter = Reporter(self, [writer for writer in writers if writer is not None])
+            whole = [target for target in self.targets if target.format != "jsonl"]
+            reporter = Reporter(self, [self._writer(target, bool(options.multichannel)) for target in whole])
             events = [self._event_lines(target) for target in self.targets if target.format == "jsonl"]
             plugins = [reporter, *events, *self.plan.plugins]
-            client = self._client = self._connectable(options, plugins)
+            client = self._client = self.plan.service.get().client(options, plugins)
             self.plan.screen.start(self.number, Path(source.name).name, source.duration)
             try:
                 transcript = self._stream(client, source)
@@ -197,18 +161,6 @@ class Job:
                 if client.stats.messages_received:  # else no older file is replaced by nothing
                     reporter.end(client.transcript)
         return self._outcome(client, transcript)
-
-    def _connectable(self, options: Any, plugins: Sequence[object | str]) -> StreamClient:
-        service = self.plan.service.get()
-        return StreamClient(
-            options,
-            url=service.url,
-            api_key=service.api_key,
-            access_token=service.access_token,
-            timeouts=service.timeouts,
-            buffer=BufferPolicy(max_events=MOST_EVENTS),
-            plugins=plugins,
-        )
 
     def _open(self) -> AudioSource:
         source = open_source(self.spec, self.plan.raw, readable=self.plan.interrupt.readable)
@@ -224,7 +176,7 @@ class Job:
         chunks = self._paced(source) if self.plan.realtime else source.chunks
         try:
             with client:
-                self._send(client, chunks)
+                send_all(client, chunks, self.plan.interrupt)
         except StreamClientError:
             if not self._was_cut(client):
                 raise
@@ -232,17 +184,6 @@ class Job:
 
     def _was_cut(self, client: StreamClient) -> bool:
         return self.plan.interrupt.requested and not client.stats.audio_bytes
-
-    def _send(self, client: StreamClient, chunks: Iterable[bytes]) -> None:
-        for chunk in chunks:
-            while not self.plan.interrupt.requested:
-                try:
-                    client.send(chunk, SEND_SLICE)
-                    break
-                except SendTimeout:
-                    continue
-            else:
-                return
 
     def _paced(self, source: AudioSource) -> Iterable[bytes]:
         speed = source.bytes_per_second
@@ -253,17 +194,9 @@ class Job:
             )
         return paced(source.chunks, speed, self.plan.interrupt.wait)
 
-    def _writer(self, target: Target, multichannel: bool) -> Writer | None:
-        if target.format == "jsonl":
-            return None
-        sink = self._sink(target)
-        if target.format == "json":
-            return JsonWriter(sink, self.spec)
-        if target.format in CAPTIONS:
-            return CaptionWriter(
-                sink, CaptionText(CAPTIONS[target.format], self.plan.caption_style, multichannel=multichannel)
-            )
-        return TextWriter(sink, multichannel)
+    def _writer(self, target: Target, multichannel: bool) -> Writer:
+        style = self.plan.caption_style
+        return make_writer(target.format, self._sink(target), source=self.spec, style=style, multichannel=multichannel)
 
     def _event_lines(self, target: Target) -> "EventLines":
         return EventLines(sink=self._sink(target), source=self.spec, interims=self.plan.interims)

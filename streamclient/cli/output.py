@@ -6,21 +6,20 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from attrs import define, frozen
 
 from streamclient.cli.screen import Screen, printable
-from streamclient.errors import OptionsError, StreamClientError
+from streamclient.errors import OptionsError, PluginError, StreamClientError
 from streamclient.events import Transcript, Utterance
 from streamclient.sources.files import STDIN
 
 if TYPE_CHECKING:
     from streamclient.messages import Results, TurnInfo
-    from streamclient_plugins.captions import CaptionText
+    from streamclient_plugins.captions import CaptionText, Style
 
 __all__ = [
-    "CAPTIONS",
     "FORMATS",
     "CaptionWriter",
     "FileSink",
@@ -30,6 +29,8 @@ __all__ = [
     "Target",
     "TextWriter",
     "Writer",
+    "caption_style",
+    "make_writer",
     "plan_targets",
 ]
 
@@ -323,3 +324,40 @@ def caption(utterance: Utterance, *, multichannel: bool) -> str:
     speaker = [] if utterance.speaker is None else [f"Speaker {utterance.speaker}"]
     label = ", ".join(channel + speaker)
     return f"{label}: {printable(utterance.text)}" if label else printable(utterance.text)
+
+
+def make_writer(format_name: str, sink: Sink, *, source: str, style: "Style", multichannel: bool) -> Writer:
+    """The writer of a format, other than ``jsonl``, which is made of events.
+
+    Args:
+        format_name: one of `FORMATS`.
+        sink: where to.
+        source: name of the audio.
+        style: limits of captions.
+        multichannel: whether each channel is transcribed on its own.
+    """
+    if format_name == "json":
+        return JsonWriter(sink, source)
+    if format_name in CAPTIONS:
+        from streamclient_plugins.captions import CaptionText
+
+        return CaptionWriter(sink, CaptionText(CAPTIONS[format_name], style, multichannel=multichannel))
+    return TextWriter(sink, multichannel)
+
+
+def caption_style(words: Sequence[str]) -> "Style":
+    """What ``--captions`` says.
+
+    Raises:
+        OptionsError: an option is unknown, or its value is not allowed.
+    """
+    from streamclient.plugin_options import parse_options, read_options
+    from streamclient_plugins.captions import style_of
+
+    try:
+        limits: dict[str, Any] = read_options("captions", style_of, parse_options("captions", ",".join(words)))
+        return style_of(**limits)
+    except PluginError as error:
+        raise OptionsError(error.message.replace("Plugin 'captions'", "--captions", 1), hint=error.hint) from error
+    except ValueError as error:
+        raise OptionsError(f"--captions: {error}") from error

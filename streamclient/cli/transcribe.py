@@ -1,11 +1,10 @@
 """The command ``transcribe``."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import click
@@ -13,19 +12,14 @@ import click
 from streamclient.cli.exits import UNEXPECTED, Verbosity
 from streamclient.cli.logs import log_to
 from streamclient.cli.options import GroupedCommand, config_option, grouped
-from streamclient.cli.output import FORMATS, StdoutSinks, plan_targets
+from streamclient.cli.output import FORMATS, StdoutSinks, caption_style, plan_targets
 from streamclient.cli.query import parse_parameters, raw_format, to_options, unknown_parameters
-from streamclient.cli.screen import LiveScreen, Screen, open_screen
+from streamclient.cli.screen import LiveScreen, open_screen
+from streamclient.cli.services import choose_service
 from streamclient.cli.signals import Interrupt
-from streamclient.errors import OptionsError, PluginError
 from streamclient.options import RAW_ENCODINGS
-from streamclient.policies import Timeouts
 from streamclient.settings import Settings
 from streamclient.sources.files import STDIN
-
-if TYPE_CHECKING:
-    from streamclient.cli.job import Service
-    from streamclient_plugins.captions import Style
 
 __all__ = ["command"]
 
@@ -182,7 +176,7 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
     raw = raw_format(parameters)
     to_options(parameters, raw)  # what is wrong with them is said before any work
     plugins = _plugins(choice)
-    caption_style = _caption_style(choice)
+    style = caption_style(choice.captions)
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         screen = stack.enter_context(open_screen(quiet=choice.quiet, to_stdout=to_stdout))
@@ -191,13 +185,13 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
             screen.notice(sentence)
         stdout = StdoutSinks(len(sources), screen, interrupt.stop, separator="\n" if "txt" in to_stdout else "")
         plan = Plan(
-            service=Lazy(partial(_service, choice, screen, stack)),
+            service=Lazy(partial(choose_service, choice, "transcribe", screen, stack)),
             parameters={"interim_results": True, **parameters} if isinstance(screen, LiveScreen) else parameters,
             raw=raw,
             plugins=plugins,
             realtime=choice.realtime,
             interims=choice.interim,
-            caption_style=caption_style,
+            caption_style=style,
             overwrite=choice.overwrite,
             screen=screen,
             stdout=stdout,
@@ -253,57 +247,3 @@ def _plugins(choice: Choice) -> list[object | str]:
         options = {} if plain else {**tables.pop(name, {}), **parse_options(name, words)}
         plugins.append(spec if plain else configure_plugin(name, options))
     return plugins + [configure_plugin(name, table) for name, table in tables.items()]
-
-
-def _caption_style(choice: Choice) -> "Style":
-    from streamclient.plugin_options import parse_options, read_options
-    from streamclient_plugins.captions import style_of
-
-    try:
-        given = parse_options("captions", ",".join(choice.captions))
-        limits: dict[str, Any] = read_options("captions", style_of, given)
-        return style_of(**limits)
-    except PluginError as error:
-        raise OptionsError(error.message.replace("Plugin 'captions'", "--captions", 1), hint=error.hint) from error
-    except ValueError as error:
-        raise OptionsError(f"--captions: {error}") from error
-
-
-def _service(choice: Choice, screen: Screen, stack: ExitStack) -> "Service":
-    from streamclient.cli.job import Service
-
-    timeouts = Timeouts()
-    if choice.timeout is not None:
-        timeouts = Timeouts(connect=choice.timeout, send=choice.timeout, close=choice.timeout)
-    api_key, access_token = _credentials(choice.settings)
-    if choice.local or not (choice.url or api_key or access_token):
-        why = "" if choice.local else "no API key, so "
-        return Service(url=_local_url(why, screen, stack), api_key="local", timeouts=timeouts, decodes=False)
-    if choice.url and choice.url == choice.settings.table("transcribe").get("url"):
-        screen.notice(f"using {choice.url}, as the settings in {' and '.join(map(str, choice.settings.files))} say")
-    return Service(url=choice.url, api_key=api_key, access_token=access_token, timeouts=timeouts)
-
-
-def _credentials(settings: Settings) -> tuple[str | None, str | None]:
-    """API key and access token: the first place that has one of them decides."""
-    places: tuple[Mapping[str, str | None], ...] = (
-        {
-            "api_key": os.environ.get("STREAMCLIENT_API_KEY"),
-            "access_token": os.environ.get("STREAMCLIENT_ACCESS_TOKEN"),
-        },
-        {"api_key": os.environ.get("DEEPGRAM_API_KEY")},
-        settings.secrets,
-    )
-    for place in places:
-        if place.get("api_key") or place.get("access_token"):
-            api_key = place.get("api_key") or None
-            return api_key, None if api_key else place["access_token"]
-    return None, None
-
-
-def _local_url(why: str, screen: Screen, stack: ExitStack) -> str:
-    from streamclient.server import LocalServer
-
-    server = stack.enter_context(LocalServer(engine="pocketsphinx"))
-    screen.notice(f"{why}{server.engine.name} transcribes here; its quality is not Deepgram's")
-    return server.url

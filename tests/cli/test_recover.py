@@ -1,0 +1,385 @@
+"""The command recover: what a recording lacks is transcribed, and nothing else."""
+
+import io
+import itertools
+import json
+import threading
+import wave
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import jiwer
+import jsonschema
+import numpy as np
+import pytest
+
+from streamclient import ConnectionLost, ListenOptions, ReconnectPolicy, StreamClient, Transcript, Word
+from streamclient.cli import run
+from streamclient.cli.output import FORMATS
+from streamclient.cli.recover import alone_with
+from streamclient_plugins.jsonl_schema import RECORDING_SCHEMA, SCHEMA
+from streamclient_plugins.record import Record
+from tests.cli.conftest import Start
+from tests.plugins.conftest import View
+from tests.support.encode import KINDS, Kind, encode
+from tests.support.messages import final
+from tests.support.positions import BLOCK, RATE, Recogniser, assert_spoken, audio, spoken
+from tests.support.recorder import hearing, options, recorded_bytes, recording
+from tests.support.service import CLOSE_STREAM, SOON, Call, Service, serving
+
+Capture = pytest.CaptureFixture[str]
+BLOCKS = 200
+"""Blocks of audio where nothing is killed: four seconds."""
+
+SECONDS = BLOCKS * BLOCK / RATE
+GAP_FROM = 2.0
+SAMPLE = Path(__file__).parents[2] / "samples" / "sense_and_sensibility.wav"
+
+
+def recovered(folder: Path, service: Service, capsys: Capture, *arguments: str) -> dict[str, object]:
+    """Recover the recording of a folder; the transcript, as JSON."""
+    code = run(["recover", str(folder / "call.jsonl"), "--url", service.url, "-f", "json", *arguments])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    document: dict[str, object] = json.loads(captured.out)
+    return document
+
+
+def words_of(document: dict[str, object], channel: int = 0) -> list[Word]:
+    """The words of a channel, in order."""
+    utterances = document["utterances"]
+    assert isinstance(utterances, list)
+    return [Word(**word) for one in utterances if one["channel"] == channel for word in one["words"]]
+
+
+def assert_complete(document: dict[str, object], seconds: float, channels: int = 1) -> None:
+    """Every word that was recorded to its end comes once, in order, at its place; a last one may be cut."""
+    assert document["complete"] is True
+    for channel in range(channels):
+        whole = [word for word in spoken(3000, channel) if word[2] <= seconds]
+        words = words_of(document, channel)
+        assert_spoken(words[: len(whole)], whole)
+        assert [word.word for word in words[len(whole) :]] in ([], ["hm"])
+
+
+def record(
+    folder: Path, sent: bytes, *, asked: ListenOptions | None = None, known: float = GAP_FROM, ends: bool = True
+) -> Path:
+    """A recording whose finals reach to some second, and whose stream failed then; or was killed."""
+    plugin = Record(path=str(folder / "call"))
+    view = View(options=asked or options())
+    plugin.on_audio(view, sent)
+    plugin.on_open(view)
+    words = [word for word in spoken(BLOCKS) if word[2] <= known]
+    if known:
+        plugin.on_final(view, final(" ".join(name for name, *_ in words), 0.0, known, words=words))
+    plugin.on_close(view, Transcript())
+    lines = folder / "call.jsonl"
+    if not ends:
+        whole = lines.read_bytes()
+        lines.write_bytes(whole[: whole.index(b'"event":"close"') + 5])
+    return lines
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the recording, each as the schema says."""
+    found = [json.loads(line) for line in (folder / "call.jsonl").read_text().splitlines()]
+    for line in found:
+        jsonschema.validate(line, RECORDING_SCHEMA)
+    return found
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_kill_loses_nothing_and_recover_finds_every_word(tmp_path: Path, capsys: Capture, channels: int) -> None:
+    """After a kill -9 all audio accepted a second before is on disk, and is transcribed exactly once."""
+    random = Random(channels)
+    with serving(hearing(random, channels)) as service:
+        with recording(tmp_path, service.url, channels=channels) as recorder:
+            recorder.run_for(random.uniform(1.1, 1.4))
+            killed = recorder.kill()
+        size = recorded_bytes(tmp_path, channels=channels)
+        assert size >= recorder.accepted_before(killed - 1.0) > 0
+
+        calls = len(service.calls)
+        document = recovered(tmp_path, service, capsys)
+        seconds = size // (2 * channels) / RATE
+        assert_complete(document, seconds, channels)
+        assert len(service.calls) == calls + 1
+
+        assert recovered(tmp_path, service, capsys) == document
+        assert len(service.calls) == calls + 1
+
+
+def test_outage_beyond_the_policy_is_recovered(tmp_path: Path, capsys: Capture) -> None:
+    """The stream failed, the recording went on while audio was accepted; later all of it gets its transcript."""
+    samples = audio(BLOCKS)
+
+    def breaking(call: Call) -> None:
+        recogniser = Recogniser(Random(1))
+        recogniser.hear(bytes(call.read()))  # type: ignore[arg-type]
+        call.say(*recogniser.finals())
+        call.reset()
+
+    with serving(breaking) as service:
+        plugins = [f"record:path={tmp_path / 'call'}"]
+        client = StreamClient(options(), url=service.url, plugins=plugins, reconnect=ReconnectPolicy(max_outage=0.2))
+        client.open()
+        with pytest.raises(ConnectionLost):
+            for place in range(0, len(samples), 1600):
+                client.send(samples[place : place + 1600])
+                service.refusal = lambda _: (503, {}, b"")
+            client.close()
+    seconds = recorded_bytes(tmp_path) / 2 / RATE
+    assert seconds > 0.1
+    with serving(hearing(Random(2))) as service:
+        assert_complete(recovered(tmp_path, service, capsys), seconds)
+
+
+def test_only_what_is_missing_is_sent(tmp_path: Path, capsys: Capture) -> None:
+    """From a pause a little before it, with the parameters of the recording, and nothing that was known changes."""
+    asked = attrs.evolve(options(), keyterm=["Dashwood"], callback="https://example.com/hush")
+    record(tmp_path, audio(BLOCKS), asked=asked)
+    before = (tmp_path / "call.jsonl").read_bytes()
+    with serving(hearing(Random(3))) as service:
+        document = recovered(tmp_path, service, capsys)
+    assert_complete(document, SECONDS)
+    sent = service.call.audio
+    assert audio(BLOCKS).endswith(sent)
+    assert SECONDS - GAP_FROM < len(sent) / 2 / RATE < SECONDS - GAP_FROM + 1.1
+    assert "keyterm=Dashwood" in service.call.path
+    assert "callback" not in service.call.path
+    assert "smart_format" not in service.call.path
+    assert (tmp_path / "call.jsonl").read_bytes().startswith(before)
+    assert [line["event"] for line in events(tmp_path)][-1] == "recovered"
+
+
+def test_parameters_can_be_changed(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By options of the command; what the environment says for other commands does not change a recording's."""
+    record(tmp_path, audio(BLOCKS))
+    monkeypatch.setenv("STREAMCLIENT_LANGUAGE", "de")
+    with serving(hearing(Random(3))) as service:
+        recovered(tmp_path, service, capsys, "-m", "nova-2", "-o", "keyterm=x", "-o", "model=nova-3")
+    assert "model=nova-3" in service.call.path
+    assert "keyterm=x" in service.call.path
+    assert "language" not in service.call.path
+
+
+def test_line_that_was_cut_short_is_left_out(tmp_path: Path, capsys: Capture) -> None:
+    """The one that was being written when the process was killed; lines that are added begin anew."""
+    lines = record(tmp_path, audio(BLOCKS), ends=False)
+    torn = lines.read_bytes()
+    with serving(hearing(Random(4))) as service:
+        assert run(["recover", str(lines), "--url", service.url]) == 0
+        assert "left out: 1" in capsys.readouterr().err
+        assert_complete(recovered(tmp_path, service, capsys), SECONDS)
+    assert lines.read_bytes().startswith(torn + b"\n{")
+    assert len(service.calls) == 1
+
+
+def test_complete_recording_needs_no_service(tmp_path: Path, capsys: Capture) -> None:
+    """Nothing is sent, and the transcript is what it was. Either file names the recording."""
+    lines = record(tmp_path, audio(BLOCKS), known=SECONDS)
+    for path in (lines, tmp_path / "call.wav"):
+        assert run(["recover", str(path), "--url", "ws://127.0.0.1:1"]) == 0
+        captured = capsys.readouterr()
+        assert captured.out.split() == [word for word, *_ in spoken(BLOCKS)]
+        assert captured.err == "streamclient: nothing is missing in call.jsonl\n"
+
+
+def test_refused_key_changes_nothing(tmp_path: Path, capsys: Capture) -> None:
+    """The exit code says why; what is known is still printed, and what is missing is named."""
+    lines = record(tmp_path, audio(BLOCKS))
+    before = lines.read_bytes()
+    with serving() as service:
+        service.refusal = lambda _: (401, {}, b'{"err_code": "INVALID_AUTH"}')
+        assert run(["recover", str(lines), "--url", service.url]) == 3
+    captured = capsys.readouterr()
+    assert captured.out.split() == [word for word, _, end, *_ in spoken(BLOCKS) if end <= GAP_FROM]
+    assert "still missing: 2.0 to 4.0 s" in captured.err
+    assert lines.read_bytes() == before
+
+
+def test_what_came_before_a_failure_is_kept(tmp_path: Path, capsys: Capture) -> None:
+    """A second run goes on where the first one was stopped."""
+    lines = record(tmp_path, audio(BLOCKS), known=0.0)
+
+    def failing(call: Call) -> None:
+        recogniser = Recogniser(Random(5))
+        while recogniser.seconds < SECONDS / 2:
+            recogniser.hear(bytes(call.read()))  # type: ignore[arg-type]
+        call.say(*recogniser.finals())
+        call.end(code=1008, reason="DATA-0000")
+
+    with serving(failing) as service:
+        assert run(["recover", str(lines), "--url", service.url]) == 5
+    captured = capsys.readouterr()
+    assert captured.out.split()[:1] == ["w0"]
+    assert "still missing" in captured.err
+    with serving(hearing(Random(6))) as service:
+        assert_complete(recovered(tmp_path, service, capsys), SECONDS)
+    assert len(service.call.audio) < 2 * RATE * SECONDS * 0.95
+
+
+def test_kill_of_recover_harms_nothing(tmp_path: Path, start: Start, capsys: Capture) -> None:
+    """Killed at any moment, it goes on later, and every word comes once."""
+    random = Random(7)
+    for attempt in range(2):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        lines = record(folder, audio(BLOCKS), known=0.0)
+        enough = threading.Event()
+        limit = random.randint(1, 10)
+
+        def slow(call: Call, enough: threading.Event = enough, limit: int = limit) -> None:
+            recogniser = Recogniser(random)
+            for number in itertools.count():
+                frame = call.read()
+                if frame == CLOSE_STREAM:
+                    break
+                recogniser.hear(bytes(frame))  # type: ignore[arg-type]
+                call.say(*recogniser.finals())
+                if number == limit:
+                    enough.set()
+                    call.read_to_end()
+            call.end(*recogniser.finish())
+
+        with serving(slow) as service:
+            process = start("recover", str(lines), "--url", service.url)
+            assert enough.wait(SOON)
+            process.kill()
+            process.wait()
+        with serving(hearing(random)) as service:
+            assert_complete(recovered(folder, service, capsys), SECONDS)
+
+
+class TestContainers:
+    def test_a_container_is_decoded_and_cut(
+        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """FLAC gives back the very samples; only what is missing is sent, as raw audio."""
+        monkeypatch.setitem(KINDS, "flac", Kind("flac", "flac", RATE))
+        flac = encode("flac", np.frombuffer(audio(BLOCKS), np.int16), RATE)
+        record(tmp_path, flac, asked=ListenOptions())
+        assert (tmp_path / "call.flac").read_bytes() == flac
+        with serving(hearing(Random(8))) as service:
+            assert_complete(recovered(tmp_path, service, capsys), SECONDS)
+        assert "encoding=linear16" in service.call.path
+        assert f"sample_rate={RATE}" in service.call.path
+        assert len(service.call.audio) / 2 / RATE < SECONDS - GAP_FROM + 1.1
+
+    def test_a_container_that_was_cut_short_gives_what_is_there(
+        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A killed process leaves the start of a file."""
+        monkeypatch.setitem(KINDS, "flac", Kind("flac", "flac", RATE))
+        flac = encode("flac", np.frombuffer(audio(BLOCKS), np.int16), RATE)
+        lines = record(tmp_path, flac[: len(flac) * 9 // 10], asked=ListenOptions())
+        with serving(hearing(Random(8))) as service:
+            assert run(["recover", str(lines), "--url", service.url]) == 0
+        words = capsys.readouterr().out.split()
+        assert 150 < len(words) < BLOCKS
+        assert words == [word for word, *_ in spoken(len(words))]
+
+    def test_a_wav_file_that_was_sent_as_it_is_needs_no_decoder(self, tmp_path: Path, capsys: Capture) -> None:
+        """Its header says where which sample is."""
+        wav = io.BytesIO()
+        with wave.open(wav, "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes(audio(BLOCKS))
+        record(tmp_path, wav.getvalue(), asked=ListenOptions())
+        with serving(hearing(Random(9))) as service:
+            assert_complete(recovered(tmp_path, service, capsys), SECONDS)
+        assert len(service.call.audio) / 2 / RATE < SECONDS - GAP_FROM + 1.1
+
+    def test_what_cannot_be_cut_is_heard_as_a_whole(self, tmp_path: Path, capsys: Capture) -> None:
+        """And only what was missing is taken of it; a second run finds nothing to do."""
+        record(tmp_path, audio(BLOCKS), asked=ListenOptions())
+        with serving(hearing(Random(10))) as service:
+            document = recovered(tmp_path, service, capsys)
+            assert_complete(document, SECONDS)
+            assert service.call.audio == audio(BLOCKS)
+            assert "encoding" not in service.call.path
+            assert recovered(tmp_path, service, capsys) == document
+            assert len(service.calls) == 1
+        assert events(tmp_path)[-1]["end"] is None
+
+
+class TestOutputs:
+    def test_all_formats_are_written(self, tmp_path: Path, capsys: Capture) -> None:
+        """The whole transcript, in each; event lines too."""
+        lines = record(tmp_path, audio(BLOCKS), known=SECONDS)
+        formats = [word for name in FORMATS for word in ("-f", name)]
+
+        assert run(["recover", str(lines), *formats, "--output-dir", "out"]) == 0
+
+        assert sorted(path.name for path in Path("out").iterdir()) == sorted(f"call.{name}" for name in FORMATS)
+        for line in Path("out/call.jsonl").read_text().splitlines():
+            jsonschema.validate(json.loads(line), SCHEMA)
+        assert "w199" in Path("out/call.srt").read_text()
+        assert "wrote out/call.json\n" in capsys.readouterr().err
+
+    def test_the_recording_itself_is_never_overwritten(self, tmp_path: Path, capsys: Capture) -> None:
+        """Not even when files may be replaced."""
+        lines = record(tmp_path, audio(BLOCKS), known=SECONDS)
+        before = lines.read_bytes()
+
+        assert run(["recover", str(lines), "-f", "jsonl", "-f", "txt", "--overwrite"]) == 2
+
+        assert "part of the recording" in capsys.readouterr().err
+        assert lines.read_bytes() == before
+
+    def test_one_at_a_time(self, tmp_path: Path, capsys: Capture) -> None:
+        """Two would write the same words."""
+        pytest.importorskip("fcntl")
+        lines = record(tmp_path, audio(BLOCKS))
+        with alone_with(lines):
+            assert run(["recover", str(lines)]) == 1
+        assert "another process" in capsys.readouterr().err
+
+
+class TestWhatIsNoRecording:
+    @pytest.mark.parametrize(
+        ("files", "name", "said"),
+        [
+            ({}, "call.jsonl", "There is no file"),
+            ({"call.wav": b"RIFF"}, "call.wav", "There is no call.jsonl beside"),
+            ({"call.jsonl": b'{"event":"open"}\n'}, "call.jsonl", "says what was recorded"),
+            ({"call.jsonl": b'{"event":"recording"}\n'}, "call.jsonl", "not those of a recording"),
+            ({"call.jsonl": b"\x00\xff\n[]\n"}, "call.jsonl", "says what was recorded"),
+        ],
+    )
+    def test_it_is_said(self, files: dict[str, bytes], name: str, said: str, capsys: Capture) -> None:
+        """In a sentence, with what makes a recording."""
+        for path, content in files.items():
+            Path(path).write_bytes(content)
+
+        assert run(["recover", name]) == 1
+
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+
+    def test_audio_that_is_gone_is_named(self, tmp_path: Path, capsys: Capture) -> None:
+        """The lines alone are not enough."""
+        lines = record(tmp_path, audio(BLOCKS))
+        (tmp_path / "call.wav").unlink()
+
+        assert run(["recover", str(lines)]) == 1
+
+        assert "call.wav" in capsys.readouterr().err
+
+
+def test_killed_transcription_of_speech_is_completed(tmp_path: Path, start: Start, capsys: Capture) -> None:
+    """With the real recogniser on this machine: a killed command, recovered, has the words of an undisturbed one."""
+    process = start("transcribe", str(SAMPLE), "--json", "--plugin", f"record:path={tmp_path / 'call'}")
+    assert process.stdout is not None
+    while json.loads(process.stdout.readline())["event"] != "final":
+        pass
+    process.kill()
+    process.wait()
+    assert run(["recover", str(tmp_path / "call.wav")]) == 0
+    captured = capsys.readouterr()
+    assert "complete now" in captured.err
+    assert jiwer.wer(SAMPLE.with_suffix(".txt").read_text(), captured.out) < 0.4
