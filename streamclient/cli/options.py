@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 import click
 
+from streamclient.cli.output import FORMATS
 from streamclient.settings import check_names, load_settings
 
-__all__ = ["GroupedCommand", "GroupedOption", "config_option", "grouped"]
+__all__ = ["GroupedCommand", "GroupedOption", "config_option", "grouped", "output_options", "service_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +46,65 @@ def grouped(group: str, prefix: str) -> Callable[..., Callable[[F], F]]:
         return click.option(*names, cls=GroupedOption, group=group, envvar=variable, **settings)
 
     return option
+
+
+def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order of the help."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_service = grouped("Service", "STREAMCLIENT")
+_output = grouped("Output", "STREAMCLIENT")
+
+service_options = _together(
+    _service("--url", metavar="URL", help="Base URL of the service, for example ws://127.0.0.1:8765."),
+    _service("--local", is_flag=True, help="Use the recogniser on this machine, even if there is a key."),
+    _service(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="How long to wait for a connection (default 10), and for a silent service at the end (default 30).",
+    ),
+)
+"""Who transcribes."""
+
+output_options = _together(
+    _output(
+        "-f",
+        "--format",
+        "formats",
+        type=click.Choice(FORMATS),
+        multiple=True,
+        help="Format of the transcript; with several, files are written.  [default: txt]",
+    ),
+    _output(
+        "--out",
+        "template",
+        metavar="TEMPLATE",
+        help="Name of the files, from {stem}, {name}, {parent} and {format}.  [default: {stem}.{format}]",
+    ),
+    _output(
+        "--output-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Write files, and here.  [default: the current directory]",
+    ),
+    _output("--overwrite", is_flag=True, help="Replace files that exist."),
+    _output(
+        "--captions",
+        metavar="OPTION=VALUE,...",
+        multiple=True,
+        help="Limits of srt and vtt: preset (netflix, bbc or 608), line_length, lines, min_duration, max_duration, "
+        "reading_speed, gap.  [default: preset=netflix]",
+    ),
+)
+"""Where a transcript goes."""
 
 
 def config_option(table: str, prefix: str) -> Callable[[F], F]:

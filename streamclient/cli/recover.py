@@ -12,9 +12,8 @@ import click
 from streamclient.audio import Span
 from streamclient.cli.exits import DONE, PARTLY, UNEXPECTED, Verbosity, exit_code, report
 from streamclient.cli.logs import log_to
-from streamclient.cli.options import GroupedCommand, config_option, grouped
+from streamclient.cli.options import GroupedCommand, config_option, grouped, output_options, service_options
 from streamclient.cli.output import (
-    FORMATS,
     FileSink,
     Sink,
     StdoutSinks,
@@ -47,7 +46,7 @@ Examples:
   streamclient recover call.wav -f txt -f srt               either of the two files will do
 """
 
-service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Service", "Output", "Work"))
+work = grouped("Work", "STREAMCLIENT")
 changed = grouped("Service", "STREAMCLIENT_RECOVER")
 """What is set for everything else must not change a recording's own parameters."""
 
@@ -58,36 +57,8 @@ changed = grouped("Service", "STREAMCLIENT_RECOVER")
 @changed("-l", "--language", metavar="TAG", help="Another language than the recorded one.")
 @changed("--diarize/--no-diarize", default=None, help="Tell speakers apart, or not.")
 @changed("-o", "--option", metavar="PARAM=VALUE", multiple=True, help="Any parameter of the service; repeatable.")
-@service("--url", metavar="URL", help="Base URL of the service, for example ws://127.0.0.1:8765.")
-@service("--local", is_flag=True, help="Use the recogniser on this machine, even if there is a key.")
-@service(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long to wait for a connection (default 10), and for a silent service at the end (default 30).",
-)
-@output(
-    "-f",
-    "--format",
-    "formats",
-    type=click.Choice(FORMATS),
-    multiple=True,
-    help="Format of the transcript; with several, files are written.  [default: txt]",
-)
-@output(
-    "--out",
-    "template",
-    metavar="TEMPLATE",
-    help="Name of the files, from {stem}, {name}, {parent} and {format}.  [default: {stem}.{format}]",
-)
-@output(
-    "--output-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Write files, and here.  [default: the current directory]",
-)
-@output("--overwrite", is_flag=True, help="Replace files that exist.")
-@output("--captions", metavar="OPTION=VALUE,...", multiple=True, help="Limits of srt and vtt, as of transcribe.")
+@service_options
+@output_options
 @config_option("recover", "STREAMCLIENT")
 @work("-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
 @work("-v", "--verbose", count=True, help="Log what happens; -vv also tracebacks.")

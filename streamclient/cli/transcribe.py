@@ -11,8 +11,8 @@ import click
 
 from streamclient.cli.exits import UNEXPECTED, Verbosity
 from streamclient.cli.logs import log_to
-from streamclient.cli.options import GroupedCommand, config_option, grouped
-from streamclient.cli.output import FORMATS, StdoutSinks, caption_style, plan_targets
+from streamclient.cli.options import GroupedCommand, config_option, grouped, output_options, service_options
+from streamclient.cli.output import StdoutSinks, caption_style, plan_targets
 from streamclient.cli.query import parse_parameters, raw_format, to_options, unknown_parameters
 from streamclient.cli.screen import LiveScreen, open_screen
 from streamclient.cli.services import choose_service
@@ -59,43 +59,9 @@ audio, service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Audi
 @service("--diarize/--no-diarize", default=None, help="Tell speakers apart.")
 @service("--interim", is_flag=True, help="Ask for interim results, and put them among the events of --json.")
 @service("-o", "--option", metavar="PARAM=VALUE", multiple=True, help="Any parameter of the service; repeatable.")
-@service("--url", metavar="URL", help="Base URL of the service, for example ws://127.0.0.1:8765.")
-@service("--local", is_flag=True, help="Use the recogniser on this machine, even if there is a key.")
-@service(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long to wait for a connection (default 10), and for a silent service at the end (default 30).",
-)
-@output(
-    "-f",
-    "--format",
-    "formats",
-    type=click.Choice(FORMATS),
-    multiple=True,
-    help="Format of the transcript; with several, files are written.  [default: txt]",
-)
+@service_options
+@output_options
 @output("--json", "as_json", is_flag=True, help="One JSON object per event and line on standard output, as it comes.")
-@output(
-    "--out",
-    "template",
-    metavar="TEMPLATE",
-    help="Name of the files, from {stem}, {name}, {parent} and {format}.  [default: {stem}.{format}]",
-)
-@output(
-    "--output-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Write files, and here.  [default: the current directory]",
-)
-@output("--overwrite", is_flag=True, help="Replace files that exist.")
-@output(
-    "--captions",
-    metavar="OPTION=VALUE,...",
-    multiple=True,
-    help="Limits of srt and vtt: preset (netflix, bbc or 608), line_length, lines, min_duration, max_duration, "
-    "reading_speed, gap.  [default: preset=netflix]",
-)
 @work("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Files at a time.")
 @work(
     "--plugin",
