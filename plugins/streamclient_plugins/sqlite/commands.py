@@ -1,4 +1,4 @@
-"""Adds the command ``search``."""
+"""The command ``search``."""
 
 import json
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from streamclient import OptionsError, StreamClientError, hookimpl, plugin_settings
+from streamclient import OptionsError, StreamClientError, plugin_settings
 from streamclient_plugins.sqlite.plugin import DEFAULT_PATH
 from streamclient_plugins.sqlite.search import Hit, search
 from streamclient_plugins.text import clock_time, label_of
 
-__all__ = ["register_commands"]
+__all__ = ["command"]
 
 NOTHING_FOUND = 1
 """As grep has it; what goes wrong is 2."""
@@ -33,12 +33,6 @@ Examples:
 Exit codes:
   0 found    1 nothing found    2 wrong use, or no database
 """
-
-
-@hookimpl
-def register_commands(cli: click.Group) -> None:
-    """Add ``search``."""
-    cli.add_command(command)
 
 
 @click.command(
