@@ -31,9 +31,12 @@ napoleon_preprocess_types = False
 nitpicky = True
 nitpick_ignore_regex = [
     # Without the network there is no other project's manual to point to.
-    ("py:.*", r"(click|collections|contextlib|contextvars|logging|numpy|os|pathlib|pluggy|ssl|types|typing)\..*"),
+    (
+        "py:.*",
+        r"(click|collections|contextlib|contextvars|logging|numpy|os|pathlib|pluggy|pytest|ssl|types|typing)\..*",
+    ),
     # Aliases of types, which are described where they are used.
-    ("py:class", r"(.*\.)?(Event|Message|QueryValue|Raw|T)"),
+    ("py:class", r"(.*\.)?(Event|Happening|Message|QueryValue|Raw|Recorder|Schedule|ScriptedWord|SpokenWord|T)"),
     # Constants that are named for readers of the source.
     ("py:data", r"STOP_BUDGET"),
 ]

@@ -1,16 +1,15 @@
 """What holds for every test: no thread of ours survives it, and the user's own settings do not reach it."""
 
 import os
-import threading
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-SOON = 5.0
-"""Seconds that only elapse when a test is about to fail."""
+from streamclient.testing.leaks import no_thread_left
+from streamclient.testing.schema import UnfaithfulMessage, check_message
 
 settings.register_profile("same", deadline=None, max_examples=20, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=explore
@@ -60,21 +59,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("unit")
 
 
-def _living() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("streamclient-")}
-
-
 @pytest.fixture(autouse=True)
 def no_thread_survives() -> Iterator[None]:
     """Fail a test that leaves a thread of ours running."""
-    before = _living()
+    with no_thread_left():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def every_message_is_faithful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which our server says what the service would not say."""
+    protocol = sys.modules.get("streamclient.server.protocol")
+    if protocol is None:  # a test that does not serve does not pay
+        yield
+        return
+    unfaithful: list[UnfaithfulMessage] = []
+    say = protocol.ListenProtocol._say
+
+    def checked(self: object, message: dict[str, object]) -> object:
+        try:
+            check_message(message)
+        except UnfaithfulMessage as error:
+            unfaithful.append(error)
+        return say(self, message)
+
+    monkeypatch.setattr(protocol.ListenProtocol, "_say", checked)
     yield
-    end = time.monotonic() + SOON
-    left = _living() - before
-    for thread in left:
-        thread.join(max(end - time.monotonic(), 0.0))
-    names = sorted(thread.name for thread in left if thread.is_alive())
-    assert not names, f"threads outlive their test: {', '.join(names)}"
+    assert not unfaithful, unfaithful[0]
 
 
 @pytest.fixture(autouse=True)

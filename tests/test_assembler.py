@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from streamclient.assembler import Assembler
 from streamclient.events import Utterance
 from streamclient.messages import Message, Results, SpeechStarted, Word
-from tests.support.messages import SpokenWord, final, gap, interim, parsed, results, summary
+from streamclient.testing.builders import SpokenWord, results
+from tests.support.messages import final, gap, interim, parsed, summary
 
 
 def assembled(*messages: Message) -> list[str]:

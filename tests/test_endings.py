@@ -7,7 +7,8 @@ import pytest
 from streamclient.audio import Span
 from streamclient.endings import Ending, explain
 from streamclient.errors import AudioRejected, ConnectionLost
-from tests.support.messages import EMPTY_SUMMARY, SHA256_OF_NOTHING, summary
+from streamclient.testing.builders import SHA256_OF_NOTHING
+from tests.support.messages import EMPTY_SUMMARY, summary
 
 NET_0000 = "Deepgram did not provide a response message within the timeout window. See https://dpgr.am/net0000"
 NET_0001 = (

@@ -42,9 +42,9 @@ from streamclient import (
 )
 from streamclient.actions import FrameKind
 from streamclient.dialing import Address
+from streamclient.testing.builders import SHA256_OF_NOTHING
 from streamclient.transport import Connection, connect
 from tests.support.bare import bare_server
-from tests.support.messages import SHA256_OF_NOTHING
 from tests.support.service import LINEAR16, SOON, Call, Script, metadata, obedient, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]

@@ -2,8 +2,9 @@
 
 from streamclient.audio import Span
 from streamclient.messages import Entity, Results, SearchHit, SearchResult, SpeechStarted, UtteranceEnd
+from streamclient.testing.builders import results
 from streamclient.timeline import Coverage, moved, without_known
-from tests.support.messages import final, gap, interim, parsed, results
+from tests.support.messages import final, gap, interim, parsed
 
 
 def test_every_time_of_a_result_is_moved_and_raw_is_not() -> None:

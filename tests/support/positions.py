@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from streamclient.messages import Word
-from tests.support.messages import SpokenWord, metadata, results
+from streamclient.testing.builders import SpokenWord, metadata, results
 
 RATE = 8000
 BLOCK = 160

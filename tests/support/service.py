@@ -13,6 +13,22 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
+from streamclient.testing.builders import metadata, results
+
+__all__ = [
+    "CLOSE_STREAM",
+    "LINEAR16",
+    "SOON",
+    "Call",
+    "Script",
+    "Service",
+    "final",
+    "interim",
+    "metadata",
+    "obedient",
+    "serving",
+]
+
 CLOSE_STREAM = '{"type": "CloseStream"}'
 LINEAR16 = {"encoding": "linear16", "sample_rate": 16000}
 SOON = 10.0
@@ -20,34 +36,13 @@ SOON = 10.0
 
 
 def final(text: str, start: float, duration: float = 1.0, **fields: Any) -> dict[str, Any]:
-    """A final result whose words share its span evenly."""
-    words = text.split()
-    step = duration / max(len(words), 1)
-    spoken = [
-        {"word": word, "start": start + step * index, "end": start + step * (index + 1), "confidence": 0.9}
-        for index, word in enumerate(words)
-    ]
-    return {
-        "type": "Results",
-        "channel_index": [0, 1],
-        "start": start,
-        "duration": duration,
-        "is_final": True,
-        "speech_final": True,
-        "from_finalize": False,
-        "channel": {"alternatives": [{"transcript": text, "confidence": 0.9, "words": spoken}]},
-        **fields,
-    }
+    """A final result at a pause, whose words share its span evenly."""
+    return results(text, start, start + duration, **{"speech_final": True, **fields})
 
 
 def interim(text: str, start: float, duration: float = 1.0) -> dict[str, Any]:
     """A preliminary result."""
     return final(text, start, duration, is_final=False, speech_final=False)
-
-
-def metadata(duration: float = 1.0, channels: int = 1, sha256: str = "ab" * 32) -> dict[str, Any]:
-    """The summary at the end."""
-    return {"type": "Metadata", "request_id": "r", "duration": duration, "channels": channels, "sha256": sha256}
 
 
 class Call:

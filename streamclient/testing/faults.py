@@ -1,0 +1,388 @@
+"""What can go wrong with a connection, as data.
+
+A fault says what happens and when; a schedule says which faults meet which connection, in the order in which clients
+connect. Both are plain values: they can be compared, drawn from a seed, and written to JSON::
+
+    [
+        [Reset(after=audio_seconds(1.5))],
+        [Refuse(503)],
+        [Stall(0.2, after=finals(1)), Close(1011, "NET-0001", after=close_stream())],
+    ]
+
+is a first connection that is reset after a second and a half of audio, a second one that is refused, and a third one
+that stops for a while and is closed after ``CloseStream``. Further connections meet no faults.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+__all__ = [
+    "After",
+    "Alter",
+    "Close",
+    "DelayMetadata",
+    "Dribble",
+    "Fault",
+    "Fin",
+    "Fragment",
+    "Garbage",
+    "HalfOpen",
+    "NoClose",
+    "Ping",
+    "Refuse",
+    "Reset",
+    "Say",
+    "Schedule",
+    "SlowHandshake",
+    "StaleCredential",
+    "Stall",
+    "audio_bytes",
+    "audio_seconds",
+    "close_stream",
+    "finals",
+    "from_json",
+    "handshake",
+    "messages",
+    "random_schedule",
+    "to_json",
+]
+
+Unit = Literal["handshake", "bytes", "seconds", "messages", "finals", "close_stream"]
+
+
+@attrs.frozen
+class After:
+    """A moment in the life of one connection.
+
+    Args:
+        what: is counted. Audio is counted as the client sent it, messages and finals as the server sent them;
+            ``close_stream`` counts the messages since ``CloseStream``.
+        count: how many of it must have passed.
+    """
+
+    what: Unit
+    count: float = 0
+
+
+def handshake() -> After:
+    """The request has come, and was not answered."""
+    return After("handshake")
+
+
+def audio_bytes(count: int) -> After:
+    """So many bytes of audio have gone to the server, and not one more."""
+    return After("bytes", count)
+
+
+def audio_seconds(seconds: float) -> After:
+    """So much audio has gone to the server; only for raw encodings, whose bytes have a duration."""
+    return After("seconds", seconds)
+
+
+def messages(count: int) -> After:
+    """So many messages have gone to the client."""
+    return After("messages", count)
+
+
+def finals(count: int) -> After:
+    """So many final results have gone to the client."""
+    return After("finals", count)
+
+
+def close_stream(messages: int = 0) -> After:
+    """The client has sent ``CloseStream``, and so many messages have gone to it since."""
+    return After("close_stream", messages)
+
+
+OPEN = audio_bytes(0)
+
+
+@attrs.frozen
+class Fault:
+    """Something that goes wrong.
+
+    Args:
+        after: the moment it happens, or from which on it holds; the default is as soon as the connection stands.
+    """
+
+    after: After = attrs.field(default=OPEN, kw_only=True)
+
+
+# Before the connection stands.
+
+
+@attrs.frozen
+class Refuse(Fault):
+    """The handshake is answered with an HTTP status.
+
+    Args:
+        status: of the response.
+        message: in ``err_msg`` and the header ``dg-error``.
+        code: ``err_code``; ``None`` for the one the service uses with this status.
+        headers: more headers, such as ``{"Retry-After": "1"}``.
+        body: instead of the JSON the service sends; ``""`` for none.
+    """
+
+    status: int
+    message: str = "Refused by a test."
+    code: str | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: str | None = None
+    after: After = attrs.field(default=handshake(), kw_only=True)
+
+
+@attrs.frozen
+class StaleCredential(Fault):
+    """A credential that an earlier connection came with is refused with 401: tokens are good for one handshake."""
+
+    after: After = attrs.field(default=handshake(), kw_only=True)
+
+
+@attrs.frozen
+class SlowHandshake(Fault):
+    """The handshake is answered late; ``inf`` for never.
+
+    Args:
+        seconds: how late.
+    """
+
+    seconds: float
+    after: After = attrs.field(default=handshake(), kw_only=True)
+
+
+@attrs.frozen
+class Garbage(Fault):
+    """The handshake is answered with something that is not HTTP.
+
+    Args:
+        text: is sent.
+    """
+
+    text: str = "SSH-2.0-OpenSSH_9.6\r\n"
+    after: After = attrs.field(default=handshake(), kw_only=True)
+
+
+# The end of a connection. ``after=handshake()`` makes each of them come before the answer.
+
+
+@attrs.frozen
+class Reset(Fault):
+    """The connection is reset (TCP RST)."""
+
+
+@attrs.frozen
+class Fin(Fault):
+    """The connection ends without a close frame (TCP FIN); a client sees code 1006."""
+
+
+@attrs.frozen
+class HalfOpen(Fault):
+    """The other end is gone without a word: nothing is read, nothing is written, no ping is answered."""
+
+
+@attrs.frozen
+class Close(Fault):
+    """A close frame.
+
+    Args:
+        code: ``None`` for a frame without one.
+        reason: as the service words it, or not.
+    """
+
+    code: int | None = 1011
+    reason: str = ""
+
+
+# What goes on, but badly.
+
+
+@attrs.frozen
+class Stall(Fault):
+    """For a while nothing is read from the client and nothing written to it.
+
+    Args:
+        seconds: how long.
+    """
+
+    seconds: float
+
+
+@attrs.frozen
+class Say(Fault):
+    """A text frame that the server did not send: garbage, an unknown message, a warning.
+
+    Args:
+        text: of the frame.
+    """
+
+    text: str = '{"type": "Surprise", "news": true}'
+
+
+@attrs.frozen
+class Ping(Fault):
+    """A websocket ping."""
+
+
+@attrs.frozen
+class Dribble(Fault):
+    """What goes to the client goes in small pieces.
+
+    Args:
+        size: bytes of a piece.
+        seconds: between two pieces.
+    """
+
+    size: int = 1
+    seconds: float = 0.001
+
+
+@attrs.frozen
+class Fragment(Fault):
+    """Every message comes as several websocket frames.
+
+    Args:
+        size: bytes of each.
+    """
+
+    size: int = 10
+
+
+@attrs.frozen
+class DelayMetadata(Fault):
+    """``Metadata`` and all that follows come late.
+
+    Args:
+        seconds: how late.
+    """
+
+    seconds: float
+
+
+@attrs.frozen
+class NoClose(Fault):
+    """The server's close frame, and the end of its connection, never reach the client."""
+
+
+Alteration = Literal[
+    "double finals", "no alternatives", "null optionals", "unknown fields", "type is a number", "no from_finalize"
+]
+
+
+@attrs.frozen
+class Alter(Fault):
+    """Messages are not what they were.
+
+    Args:
+        how: ``double finals`` says each final twice, ``no alternatives`` empties those of interims, ``null
+            optionals`` puts ``null`` in place of what may be missing, ``unknown fields`` adds some at every level,
+            ``type is a number`` sends a message without a proper type before each one, ``no from_finalize`` takes
+            the marker of a flush away.
+    """
+
+    how: Alteration
+
+
+FAULTS = {
+    kind.__name__: kind
+    for kind in (
+        Refuse, StaleCredential, SlowHandshake, Garbage, Reset, Fin, HalfOpen, Close, Stall, Say, Ping, Dribble,
+        Fragment, DelayMetadata, NoClose, Alter,
+    )
+}  # fmt: skip
+
+Schedule = Sequence[Sequence[Fault]]
+"""The faults of the first connection, of the second, and so on."""
+
+
+def to_json(schedule: Schedule) -> list[list[dict[str, Any]]]:
+    """A schedule as plain lists and dictionaries."""
+    return [[_to_json(fault) for fault in faults] for faults in schedule]
+
+
+def _to_json(fault: Fault) -> dict[str, Any]:
+    return {"fault": type(fault).__name__, **attrs.asdict(fault)}
+
+
+def from_json(schedule: Iterable[Iterable[Mapping[str, Any]]]) -> list[list[Fault]]:
+    """A schedule from what :func:`to_json` made.
+
+    Raises:
+        ValueError: there is no such fault, or it has no such field.
+    """
+    return [[_from_json(fault) for fault in faults] for faults in schedule]
+
+
+def _from_json(fault: Mapping[str, Any]) -> Fault:
+    fields = {**fault, "after": After(**fault["after"])}
+    name = fields.pop("fault")
+    try:
+        return FAULTS[name](**fields)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"there is no fault {name!r} with the fields {sorted(fields)}") from error
+
+
+FAREWELLS = (
+    Close(1011, "NET-0000"),
+    Close(1011, "NET-0001"),
+    Close(
+        1011,
+        "Deepgram did not receive audio data or a text message within the timeout window. See https://dpgr.am/net0001",
+    ),
+    Close(1011),
+    Close(1001),
+    Close(1012),
+)
+"""Ends that are no fault of the audio. 1000, and a close without a code, are not among them: after ``CloseStream``
+they are a promise that all was said."""
+
+
+def random_schedule(seed: int, seconds: float, breaks: int = 4) -> list[list[Fault]]:
+    """Faults that no transcript may suffer from, drawn from a seed.
+
+    Connections are reset, ended, closed, stalled and refused at random moments of the audio, after a random result,
+    or after ``CloseStream``.
+
+    Args:
+        seed: decides.
+        seconds: length of the audio, which must be raw.
+        breaks: the most connections that are broken.
+    """
+    draw = random.Random(seed)  # noqa: S311 - chance, no secret
+    schedule: list[list[Fault]] = []
+    for _ in range(draw.randint(1, breaks)):
+        schedule.append([*_nuisances(draw, seconds), _end(draw, _moment(draw, seconds))])
+        if draw.random() < 0.2:
+            schedule.append(
+                [draw.choice([Refuse(503), Refuse(429, headers={"Retry-After": "0"}), Fin(after=handshake())])]
+            )
+    return schedule
+
+
+def _moment(draw: random.Random, seconds: float) -> After:
+    return draw.choice(
+        [
+            audio_seconds(round(draw.uniform(0, seconds), 4)),
+            finals(draw.randint(1, 4)),
+            messages(draw.randint(1, 4)),
+            close_stream(draw.randint(0, 2)),
+        ]
+    )
+
+
+def _end(draw: random.Random, after: After) -> Fault:
+    return draw.choice([Reset(after=after), Fin(after=after), attrs.evolve(draw.choice(FAREWELLS), after=after)])
+
+
+def _nuisances(draw: random.Random, seconds: float) -> list[Fault]:
+    after = audio_seconds(round(draw.uniform(0, seconds), 4))
+    chosen: list[Fault] = [
+        Say(after=after),
+        Ping(after=after),
+        Stall(0.02, after=after),
+        Fragment(),
+        Say("{", after=after),
+    ]
+    return draw.sample(chosen, draw.randint(0, 2))
