@@ -140,11 +140,17 @@ class Receiver(ThreadingHTTPServer):
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.accepted) >= number, 10)
 
+    def wait_for_posts(self, number: int) -> None:
+        """Wait until so many posts came, answered or not."""
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.posts) >= number, 10)
+
     def receive(self, handler: BaseHTTPRequestHandler, headers: Message, body: bytes) -> None:
         """Note a post, and answer it."""
         post = Post(handler.path, {name.lower(): value for name, value in headers.items()}, body)
         with self.arrived:
             self.posts.append(post)
+            self.arrived.notify_all()
             answer = next(self._plan, self._accept)
         accepted = answer(handler)
         with self.arrived:
