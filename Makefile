@@ -1,9 +1,9 @@
-# Five words to work with, and one to measure; CONTRIBUTING.md says more.
+# Five words to work with, one to measure and one to draw; CONTRIBUTING.md says more.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test types style docs bench
+.PHONY: setup test types style docs bench pictures
 
 setup:  ## An environment with the package, editable, and all tools.
 	$(PYTHON) -m venv .venv
@@ -26,3 +26,6 @@ docs:  ## The manual, in docs/_build/html.
 
 bench:  ## Ratios against plain websocket-client.
 	$(BIN)/python -m bench
+
+pictures:  ## The pictures of the manual that show real runs.
+	$(BIN)/python docs/pictures/outage.py

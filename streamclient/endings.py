@@ -4,7 +4,6 @@ Sources: Deepgram's pages on errors, on closing streams, and on troubleshooting 
 """
 
 import re
-from typing import Any
 
 from attrs import frozen
 
@@ -12,7 +11,7 @@ from streamclient.audio import Span
 from streamclient.errors import AudioRejected, ConnectionLost, StreamClientError
 from streamclient.messages import Metadata
 
-__all__ = ["ABNORMAL", "DEFECT", "NETWORK", "Ending", "explain", "reason_id"]
+__all__ = ["ABNORMAL", "DEFECT", "NETWORK", "Ending", "explain", "heard_nothing", "reason_id"]
 
 ABNORMAL = 1006
 """Stands for a connection that broke without a close frame; never on the wire."""
@@ -56,6 +55,9 @@ HINTS = {
 """By the service's own name for the cause, which tells more than the code."""
 
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+LEAVING = frozenset({1001, 1011, 1012, 1013, 1014})
+"""Codes of a server that ends for reasons of its own; that it had heard nothing yet says nothing about the audio."""
 
 NOT_RETRYABLE = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -101,12 +103,17 @@ class Ending:
         return self.code in self.normal_ends or (self.summarised and self.code in (1001, ABNORMAL))
 
     @property
-    def _decoded_nothing(self) -> bool:
+    def _has_empty_summary(self) -> bool:
         """The service was sent bytes and found no audio in them. A summary without the fields does not say so."""
         if self.metadata is None or not self.audio_sent or self.transcribed:
             return False
         raw = self.metadata.raw
         return raw.get("duration") == 0 and raw.get("channels") == 0
+
+
+def heard_nothing(metadata: Metadata | None) -> bool:
+    """Whether a summary says that no byte of audio came; its hash tells that from bytes that are no audio."""
+    return metadata is not None and metadata.sha256 == SHA256_OF_NOTHING
 
 
 def reason_id(reason: str) -> str | None:
@@ -120,36 +127,34 @@ def explain(ending: Ending) -> StreamClientError | None:
     undecodable = (ending.reason_id or "").startswith("DATA") or (ending.code == 1008 and not ending.reason)
     if undecodable:
         return _rejected(ending, "The service could not decode the audio")
-    if ending._decoded_nothing:  # noqa: SLF001 - of this module
-        return _empty(ending)
+    if ending._has_empty_summary:  # noqa: SLF001 - of this module
+        return _lost(ending) if ending.code in LEAVING else _unheard(ending)
     if ending._ended_well:  # noqa: SLF001 - of this module
         return None
     return _lost(ending)
 
 
-def _empty(ending: Ending) -> AudioRejected:
-    """A summary of nothing, where audio was sent; its hash tells bytes that are no audio from bytes that never came."""
-    assert ending.metadata is not None
-    if ending.metadata.sha256 == SHA256_OF_NOTHING:
-        message = f"The service says that none of the {ending.audio_sent} bytes of audio arrived"
-        return _rejected(ending, message, hint=f"The audio may be sound. {AGAIN}", retryable=True)
-    message = f"The service found no audio in {ending.audio_sent} bytes (its summary: 0 seconds, 0 channels)"
-    return _rejected(ending, message)
+def _unheard(ending: Ending) -> StreamClientError:
+    """A summary of nothing, where audio was sent."""
+    if heard_nothing(ending.metadata):
+        return _lost(ending, f"the service says that none of {ending.audio_sent} bytes of audio arrived")
+    return _rejected(
+        ending, f"The service found no audio in {ending.audio_sent} bytes (its summary: 0 seconds, 0 channels)"
+    )
 
 
-def _rejected(ending: Ending, message: str, **facts: Any) -> AudioRejected:
+def _rejected(ending: Ending, message: str) -> AudioRejected:
     return AudioRejected(
         message,
         code=ending.code,
         reason=ending.reason,
         detail=ending.reason or None,
         request_id=ending.request_id,
-        **facts,
     )
 
 
-def _lost(ending: Ending) -> ConnectionLost:
-    meaning, hint = MEANINGS.get(ending.code, OTHERWISE)
+def _lost(ending: Ending, what: str | None = None) -> ConnectionLost:
+    meaning, hint = (what, AGAIN) if what else MEANINGS.get(ending.code, OTHERWISE)
     return ConnectionLost(
         f"Connection lost: {meaning} (code {ending.code})",
         code=ending.code,

@@ -17,7 +17,7 @@ from random import random as uniform
 from streamclient.actions import Action, Connect, Finish, Frame, FrameKind, HangUp, Release, Wait, Write
 from streamclient.audio import Span
 from streamclient.dialect import dialect_for
-from streamclient.endings import ABNORMAL, Ending, explain, reason_id
+from streamclient.endings import ABNORMAL, Ending, explain, heard_nothing, reason_id
 from streamclient.errors import CloseTimeout, ConnectError, ConnectionLost, StreamClientError
 from streamclient.events import (
     Closed,
@@ -400,7 +400,8 @@ class Protocol:
     def _may_reconnect(self, error: ConnectionLost) -> bool:
         if not self._upload.keeps or not error.retryable:
             return False
-        mute = reason_id(error.reason) == "NET-0000" and not self._link.has_results
+        deaf = heard_nothing(self._link.metadata) and error.code in self._dialect.normal_ends
+        mute = (deaf or reason_id(error.reason) == "NET-0000") and not self._link.has_results
         self._mute_ends = self._mute_ends + 1 if mute else 0
         if self._mute_ends >= 2:
             error.hint = "It happened twice in a row without any result: the audio seems to be the problem."

@@ -109,19 +109,24 @@ def test_undecodable_audio_is_named(facts: dict[str, Any], asked: bool) -> None:
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_the_hash_tells_audio_that_never_came_from_audio_that_is_none(asked: bool) -> None:
-    """Bytes were sent, and the summary has the hash of none: they may be sound, and can be sent again."""
-    never_came = explain(
-        Ending(code=1000, asked=asked, audio_sent=32000, metadata=summary(0.0, 0, sha256=SHA256_OF_NOTHING))
-    )
-    is_none = explain(Ending(code=1000, asked=asked, audio_sent=32000, metadata=EMPTY_SUMMARY))
+@pytest.mark.parametrize("code", [1000, 1005, 1006])
+def test_the_hash_tells_audio_that_never_came_from_audio_that_is_none(code: int, asked: bool) -> None:
+    """Bytes were sent, and the summary has the hash of none: they may be sound, and are sent again."""
+    of_nothing = summary(0.0, 0, sha256=SHA256_OF_NOTHING)
+    error = explain(Ending(code=code, asked=asked, audio_sent=32000, metadata=of_nothing, summarised=asked))
 
-    assert isinstance(never_came, AudioRejected)
-    assert isinstance(is_none, AudioRejected)
-    assert "none of the 32000 bytes of audio arrived" in str(never_came)
-    assert "found no audio in 32000 bytes" in str(is_none)
-    assert never_came.retryable
-    assert not is_none.retryable
+    assert isinstance(error, ConnectionLost)
+    assert "none of 32000 bytes" in str(error)
+    assert error.retryable
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
+def test_a_server_that_leaves_early_has_not_rejected_the_audio(code: int) -> None:
+    """It had not enough of the audio to find any in it."""
+    error = explain(Ending(code=code, audio_sent=20, metadata=EMPTY_SUMMARY))
+
+    assert isinstance(error, ConnectionLost)
+    assert error.retryable
 
 
 @pytest.mark.parametrize(

@@ -614,7 +614,13 @@ ANSWERS: dict[str, tuple[Script, Failure]] = {
     "an empty summary": (obedient(EMPTY), rejected(1000, says=("found no audio in 32000 bytes",))),
     "a summary of nothing": (
         obedient(NOT_ARRIVED),
-        rejected(1000, says=("none of the 32000 bytes",), hint="may be sound", retryable=True),
+        Failure(
+            kind=ConnectionLost,
+            says=("request-0", "none of 32000 bytes"),
+            hint="again",
+            retryable=True,
+            facts={"code": 1000, "unconfirmed": Span(0.0, 1.0)},
+        ),
     ),
     "silence": (
         lambda call: call.read_to_end(),

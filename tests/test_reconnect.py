@@ -27,8 +27,20 @@ from streamclient import (
     hookimpl,
 )
 from tests.support.containers import LOSSLESS, ContainerRecogniser, encode
+from tests.support.messages import SHA256_OF_NOTHING
 from tests.support.positions import BLOCK, RATE, Recogniser, assert_spoken, audio, spoken
-from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Service, final, interim, metadata, serving
+from tests.support.service import (
+    CLOSE_STREAM,
+    LINEAR16,
+    SOON,
+    Call,
+    Service,
+    final,
+    interim,
+    metadata,
+    obedient,
+    serving,
+)
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 SECOND = bytes(32000)
@@ -415,6 +427,34 @@ def test_two_silent_servers_in_a_row_end_the_stream(reason: str) -> None:
             client.close(timeout=SOON)
         assert len(service.calls) == 2
     assert "audio" in (caught.value.hint or "")
+
+
+def test_a_server_that_leaves_before_it_heard_anything_has_not_rejected_it() -> None:
+    """Its summary is empty because it leaves, not because of the audio: another connection hears all of it."""
+    of_nothing = metadata(0.0, 0, SHA256_OF_NOTHING)
+
+    def leave(call: Call) -> None:
+        call.read()
+        call.end(of_nothing, code=1001)
+
+    with serving(breaking(leave, finish)) as service:
+        client = StreamClient(RAW, url=service.url, reconnect=QUICK)
+        client.open()
+        client.send(SECOND)
+        assert client.close(timeout=SOON).complete
+        assert service.calls[-1].audio == SECOND
+
+
+def test_a_server_that_hears_nothing_twice_ends_the_stream() -> None:
+    """A service that says each time that no byte arrived is not asked for ever, even if it ends as it should."""
+    with serving(obedient(metadata(0.0, 0, SHA256_OF_NOTHING))) as service:
+        client = StreamClient(RAW, url=service.url, reconnect=QUICK)
+        client.open()
+        client.send(SECOND)
+        with pytest.raises(ConnectionLost, match="none of 32000 bytes"):
+            client.close(timeout=SOON)
+        assert len(service.calls) == 2
+    assert client.transcript.gaps == (Span(0.0, 1.0),)
 
 
 def test_each_connection_asks_for_a_token_of_its_own() -> None:
