@@ -26,8 +26,8 @@ from streamclient import (
     Utterance,
     hookimpl,
 )
+from streamclient.testing.builders import SHA256_OF_NOTHING
 from tests.support.containers import LOSSLESS, ContainerRecogniser, encode
-from tests.support.messages import SHA256_OF_NOTHING
 from tests.support.positions import BLOCK, RATE, Recogniser, assert_spoken, audio, spoken
 from tests.support.service import (
     CLOSE_STREAM,
