@@ -1,34 +1,14 @@
 """The plugin ``log``: one line of standard logging for each utterance or final, and for what happens to the stream."""
 
 import logging
-from typing import Any, Literal
+from typing import Literal
 
-from attrs import Attribute, define, field
+from attrs import define, field
 
 from streamclient import Results, StreamClientError, StreamView, Transcript, TurnInfo, Utterance, hookimpl
+from streamclient_plugins.template import Clock, template_field, utterance_fields
 
 __all__ = ["Log"]
-
-SAMPLE: dict[str, Any] = {
-    "stream_id": "",
-    "request_id": "",
-    "index": 0,
-    "start": 0.0,
-    "end": 0.0,
-    "text": "",
-    "channel": 0,
-    "speaker": "",
-    "confidence": 0.0,
-}
-"""What a format can use, with values of the right types."""
-
-
-def _check_format(_instance: object, _attribute: "Attribute[str]", template: str) -> None:
-    try:
-        template.format(**SAMPLE)
-    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        fields = ", ".join(f"{{{name}}}" for name in SAMPLE)
-        raise ValueError(f"format={template!r} cannot be filled in ({error!r}); its fields are {fields}") from error
 
 
 @define(eq=False, kw_only=True)
@@ -40,13 +20,10 @@ class Log:
     )
     logger: str = field(default="streamclient.transcript", metadata={"help": "Name of the logger."})
     per: Literal["utterance", "final"] = field(default="utterance", metadata={"help": "What makes a line."})
-    format: str = field(
-        default="{text}",
-        validator=_check_format,
-        metadata={"help": f"A line; its fields are {', '.join(f'{{{name}}}' for name in SAMPLE)}."},
-    )
+    format: str = template_field("{text}", "A line")
     _log: logging.Logger = field(init=False, repr=False)
     _finals: int = field(default=0, init=False, repr=False)
+    _clock: Clock = field(factory=Clock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._log = logging.getLogger(self.logger)
@@ -55,37 +32,20 @@ class Log:
     def on_open(self, stream: StreamView) -> None:
         """Tell the request id, which the service's support asks for."""
         self._finals = 0
+        self._clock = Clock()
         self._log.info("Stream %s is open, request id %s", stream.id, stream.request_id)
 
     @hookimpl
     def on_utterance(self, stream: StreamView, utterance: Utterance) -> None:
         """Log an utterance."""
         if self.per == "utterance":
-            self._line(
-                stream,
-                index=utterance.index,
-                start=utterance.start,
-                end=utterance.end,
-                text=utterance.text,
-                channel=utterance.channel,
-                speaker=utterance.speaker,
-                confidence=utterance.confidence,
-            )
+            self._line(stream, utterance, utterance.index)
 
     @hookimpl
     def on_final(self, stream: StreamView, result: Results | TurnInfo) -> None:
         """Log a final, unless it is silence."""
         if self.per == "final" and result.transcript:
-            self._line(
-                stream,
-                index=self._finals,
-                start=result.start,
-                end=result.end,
-                text=result.transcript,
-                channel=result.channel,
-                speaker=result.words[0].speaker if result.words else None,
-                confidence=result.confidence if isinstance(result, Results) else result.end_of_turn_confidence,
-            )
+            self._line(stream, result, self._finals)
             self._finals += 1
 
     @hookimpl
@@ -122,7 +82,6 @@ class Log:
             extent,
         )
 
-    def _line(self, stream: StreamView, *, speaker: int | None, **fields: Any) -> None:
-        names = {"stream_id": stream.id, "request_id": stream.request_id or "-"}
-        shown = "-" if speaker is None else str(speaker)
-        self._log.log(getattr(logging, self.level), "%s", self.format.format(**fields, **names, speaker=shown))
+    def _line(self, stream: StreamView, said: Utterance | Results | TurnInfo, index: int) -> None:
+        line = self.format.format(**utterance_fields(stream, self._clock, said, index))
+        self._log.log(getattr(logging, self.level), "%s", line)

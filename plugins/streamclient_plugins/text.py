@@ -3,6 +3,7 @@
 from attrs import define, field
 
 from streamclient import StreamView, Utterance, hookimpl
+from streamclient_plugins.template import Clock, clock_time, template_field, utterance_fields
 from streamclient_plugins.writer import LineWriter, path_field
 
 __all__ = ["Text"]
@@ -17,15 +18,21 @@ class Text(LineWriter):
     labels: bool = field(
         default=True, metadata={"help": "Name the channel and the speaker, where the stream tells them apart."}
     )
+    format: str | None = template_field(None, "A line, in place of timestamps and labels")
+    _clock: Clock = field(factory=Clock, init=False, repr=False)
 
     @hookimpl
     def on_open(self, stream: StreamView) -> None:
         """Open the file."""
+        self._clock = Clock()
         self.open(stream)
 
     @hookimpl
     def on_utterance(self, stream: StreamView, utterance: Utterance) -> None:
         """Write one line."""
+        if self.format is not None:
+            self.write_line(self.format.format(**utterance_fields(stream, self._clock, utterance, utterance.index)))
+            return
         time = f"[{clock_time(utterance.start)}] " if self.timestamps else ""
         label = label_of(utterance, multichannel=is_multichannel(stream)) if self.labels else ""
         text = " ".join(utterance.text.split())
@@ -47,10 +54,3 @@ def label_of(utterance: Utterance, *, multichannel: bool) -> str:
     channel = [f"Channel {utterance.channel}"] if multichannel else []
     speaker = [] if utterance.speaker is None else [f"Speaker {utterance.speaker}"]
     return ", ".join(channel + speaker)
-
-
-def clock_time(seconds: float) -> str:
-    """Hours, minutes and seconds, as in ``0:01:02.50``."""
-    hundredths = round(max(seconds, 0.0) * 100)
-    minutes, rest = divmod(hundredths, 6000)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest // 100:02}.{rest % 100:02}"

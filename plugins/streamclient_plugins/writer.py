@@ -15,7 +15,18 @@ from attrs import Attribute, define, field
 
 from streamclient import StreamView, source_stem
 
-__all__ = ["STDOUT", "Existing", "FileWriter", "LineWriter", "create_file", "existing_field", "fill_path", "path_field"]
+__all__ = [
+    "STDOUT",
+    "Existing",
+    "FileWriter",
+    "LineWriter",
+    "create_file",
+    "existing_field",
+    "fields_of",
+    "fill_path",
+    "path_field",
+    "unknown_field",
+]
 
 STDOUT = "-"
 
@@ -143,6 +154,11 @@ class FileWriter:
     def is_open(self) -> bool:
         """Whether there is a file to write to."""
         return self._file is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file is new, or as good as new."""
+        return self._file is not None and not (self._file.seekable() and self._file.seek(0, os.SEEK_END))
 
     def write(self, data: bytes) -> None:
         """Write; nothing where the file could not be opened or its reader has gone, which was raised once.

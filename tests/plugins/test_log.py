@@ -1,6 +1,7 @@
 """The plugin log: a line of standard logging for what is said and for what happens."""
 
 import logging
+from datetime import datetime, timezone
 
 import pytest
 
@@ -82,7 +83,9 @@ def test_a_stopped_plugin_is_said_to_be_stopped(caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize("template", ["{nme}", "{}", "{0}", "{", "{start:d}", "{speaker:d}", "{text.nothing}"])
 def test_a_wrong_format_is_refused_when_configured(template: str) -> None:
     """Not at the first line of a call."""
-    with pytest.raises(PluginError, match=r"Plugin 'log' cannot be made: format=.* its fields are \{stream_id\}, "):
+    with pytest.raises(
+        PluginError, match=r"Plugin 'log' cannot be made: format=.* (known are \{stream_id\}|cannot be filled)"
+    ):
         load_plugins([f'log:format="{template}"'])
 
 
@@ -90,3 +93,14 @@ def test_a_wrong_level_is_refused() -> None:
     """With the levels there are."""
     with pytest.raises(PluginError, match="level='LOUD' is not allowed; allowed is DEBUG or INFO or WARNING or ERROR"):
         load_plugins(["log:level=LOUD"])
+
+
+def test_a_line_can_tell_the_time(caplog: pytest.LogCaptureFixture, play: Play) -> None:
+    """In the audio, and of the day at which it was spoken."""
+    before = datetime.now(timezone.utc).astimezone()
+
+    (line,) = transcript_of(logged(caplog, play, 'log:format="{start_clock} {end_clock} {at:%Y-%m-%dT%H:%M:%S%z}"'))
+
+    start, end, at = line.split()
+    assert (start, end) == ("0:00:01.00", "0:00:02.00")
+    assert 0 <= (datetime.strptime(at, "%Y-%m-%dT%H:%M:%S%z") - before).total_seconds() < 10

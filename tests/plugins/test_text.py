@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from streamclient import Closed, FluxOptions, ListenOptions, Opened, Transcript, Utterance
-from streamclient_plugins.text import clock_time
+from streamclient_plugins.template import clock_time
 from tests.plugins.conftest import UTTERANCE, Play, View
 
 MULTICHANNEL = View(options=ListenOptions(multichannel=True))
@@ -34,6 +34,12 @@ def test_an_utterance_is_a_line(play: Play) -> None:
         ("text:labels=no", MULTICHANNEL, UTTERANCE, "Two teas.\n"),
         ("text:timestamps=yes", View(), MONOLOGUE, "[0:00:01.00] Two teas.\n"),
         ("text:timestamps=yes", MULTICHANNEL, UTTERANCE, "[0:00:01.00] Channel 1, Speaker 1: Two teas.\n"),
+        (
+            'text:format="{index} {start:.1f}-{end:.1f} S{speaker} {text}"',
+            View(),
+            UTTERANCE,
+            "0 1.0-2.0 S1 Two teas.\n",
+        ),
         ("text", View(), attrs.evolve(MONOLOGUE, text=" new\nline\u2028here "), "new line here\n"),
     ],
 )

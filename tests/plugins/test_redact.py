@@ -1,0 +1,183 @@
+"""The plugin redact: what is to be redacted is nowhere any more, in no event, no transcript and no file."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamclient import Event, ListenOptions, PluginError, StreamClient, TurnInfo, Utterance, Word, hookimpl
+from streamclient.plugins import load_plugins
+from streamclient_plugins.redact import Redact
+from streamclient_plugins.redaction import KINDS, Redaction, as_pattern
+from tests.support.service import LINEAR16, final, interim, metadata, obedient, serving
+
+RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
+
+
+def words_of(*pairs: tuple[str, str]) -> tuple[Word, ...]:
+    """Words from how they were spoken and how they are written."""
+    return tuple(Word(spoken, float(n), n + 1.0, 0.9, text) for n, (spoken, text) in enumerate(pairs))
+
+
+def redacted(pairs: list[tuple[str, str]], *patterns: str, text: str | None = None) -> tuple[str, list[str]]:
+    """The text and the written words without what fits the patterns."""
+    given_text = " ".join(written for _, written in pairs) if text is None else text
+    cleaned, words = Redaction.of(patterns, "#").words(given_text, words_of(*pairs))
+    assert [(word.start, word.end) for word in words] in ([], [(n, n + 1.0) for n in range(len(pairs))])
+    return cleaned, [word.text for word in words]
+
+
+class TestWhatIsFound:
+    @pytest.mark.parametrize(
+        ("pairs", "pattern", "text", "words"),
+        [
+            ([("hello", "Hello,"), ("john", "John.")], as_pattern("john"), "Hello, #.", ["Hello,", "#."]),
+            ([("john's", "John's"), ("johnny", "Johnny")], as_pattern("john"), "#'s Johnny", ["#'s", "Johnny"]),
+            ([("mary", "Mary"), ("ann", "Ann,"), ("hi", "hi")], as_pattern("mary ann"), "#, hi", ["#", "#,", "hi"]),
+            ([("a", "a"), ("four", "4"), ("two", "2"), ("b", "b")], "four two", "a # b", ["a", "#", "#", "b"]),
+            ([("four two", "42"), ("b", "b")], "four", "# b", ["#", "b"]),
+            ([("a", "A"), ("b", "B")], "c", "A B", ["A", "B"]),
+        ],
+    )
+    def test_text_and_words_are_redacted_alike(
+        self, pairs: list[tuple[str, str]], pattern: str, text: str, words: list[str]
+    ) -> None:
+        """As written or as spoken; what stands around a find stays, and every word keeps its time."""
+        assert redacted(pairs, pattern) == (text, words)
+
+    def test_a_text_that_its_words_do_not_make_is_made_of_them(self) -> None:
+        """Where the service formats a text apart from its words, the words win as soon as there is a find in them."""
+        assert redacted([("a", "a"), ("secret", "secret")], "secret", text="A—secret!") == ("a #", ["a", "#"])
+
+    def test_words_in_which_a_find_cannot_be_placed_are_left_out(self) -> None:
+        """The safe direction."""
+        assert redacted([("four", "four"), ("two", "two")], "42", text="It is 42.") == ("It is #.", [])
+
+    @pytest.mark.parametrize(
+        ("kind", "text"),
+        [
+            ("card", "4242 4242 4242 4242"),
+            ("card", "4242-4242-4242-4242"),
+            ("card", "four two four two four two four two four two four two four two four two"),
+            ("phone", "+49 (30) 901820"),
+            ("phone", "555-0199"),
+            ("phone", "five five five oh one nine nine"),
+            ("digits", "1234"),
+            ("digits", "one two three"),
+            ("email", "jane.doe@example.com"),
+            ("email", "jane at example dot com"),
+        ],
+    )
+    def test_kinds_are_found_written_and_spoken(self, kind: str, text: str) -> None:
+        """With what people put between digits; what stands around stays."""
+        assert Redaction.of([KINDS[kind]], "#").text(f"It is {text}, yes.") == "It is #, yes."
+
+    @pytest.mark.parametrize("text", ["It is 12 o'clock.", "No one, too few.", "In a 4x4."])
+    @pytest.mark.parametrize("kind", ["card", "phone", "digits", "email"])
+    def test_a_few_digits_are_nothing(self, kind: str, text: str) -> None:
+        """Not every number is a secret."""
+        assert Redaction.of([KINDS[kind]], "#").text(text) == text
+
+    @given(
+        spoken=st.lists(st.sampled_from(["alpha", "beta", "secret", "Secret", "gamma"]), min_size=1, max_size=12),
+        marks=st.lists(st.sampled_from(["", ",", ".", "?"]), min_size=12, max_size=12),
+    )
+    def test_nothing_is_left_and_nothing_else_is_taken(self, spoken: list[str], marks: list[str]) -> None:
+        """Whatever is said: no secret stays anywhere, every other word stays in its place."""
+        pairs = [(word.lower(), word + mark) for word, mark in zip(spoken, marks, strict=False)]
+        text, words = redacted(pairs, as_pattern("secret"))
+
+        assert "secret" not in (text + " ".join(words)).lower()
+        assert len(words) == len(pairs)
+        for (spoke, written), word in zip(pairs, words, strict=True):
+            assert word == (written if spoke != "secret" else "#" + written[len(spoke) :])
+        assert text == " ".join(words)
+
+
+class TestOptions:
+    def test_words_may_be_in_a_file(self, tmp_path: Path) -> None:
+        """A word or a phrase in each line."""
+        (tmp_path / "names.txt").write_text("john smith\n\nmary\n", encoding="utf-8")
+        plugin = Redact(words_file=tmp_path / "names.txt")
+
+        assert plugin.process_utterance(Utterance(0, 0.0, 1.0, "Mary, John Smith")).text == "[redacted], [redacted]"
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ("", "there is nothing to redact"),
+            ("word=", "there is nothing to redact"),
+            ("pattern=(", "is not a regular expression"),
+            ("pattern=x*", "fits the empty text"),
+            ("words_file=nowhere.txt", "cannot be read"),
+            ("kind=card,kind=iban", "allowed is card or phone or digits or email"),
+            ("wrd=x", "did you mean 'word'?"),
+        ],
+    )
+    def test_what_cannot_work_is_refused_when_configured(self, options: str, reason: str) -> None:
+        """Not at the first secret."""
+        with pytest.raises(PluginError) as caught:
+            load_plugins([f"redact:{options}"])
+
+        assert reason in str(caught.value)
+
+    def test_turns_are_redacted_too(self) -> None:
+        """Those of /v2/listen; an update has no words where only finals are shown."""
+        plugin = Redact(word=("secret",))
+        turn = TurnInfo(
+            "EndOfTurn", 0, 0.0, 1.0, "A secret.", words_of(("a", "A"), ("secret", "secret.")), raw={"x": 1}
+        )
+
+        assert plugin.process_result(turn) == attrs.evolve(
+            turn, transcript="A [redacted].", words=words_of(("a", "A"), ("[redacted]", "[redacted].")), raw={}
+        )
+        update = plugin.process_result(attrs.evolve(turn, event="Update"))
+        assert (update.transcript, update.words) == ("", ())
+
+
+def said(*texts: str) -> list[dict[str, Any]]:
+    """An interim and a final for each text."""
+    return [make(text, float(number)) for number, text in enumerate(texts) for make in (interim, final)]
+
+
+@pytest.mark.parametrize("results", ["none", "finals", "all"])
+def test_a_secret_is_nowhere(
+    results: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in what plugins, files, logs, those who pull and the caller see."""
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.DEBUG)
+    heard: list[object] = []
+
+    class Ear:
+        @hookimpl
+        def on_message(self, message: object) -> None:
+            heard.append(message)
+
+        @hookimpl
+        def on_close(self, transcript: object) -> None:
+            heard.append(transcript)
+
+    plugins = ["jsonl:path=all.jsonl", "text:path=all.txt", "log", Ear(), f"redact:word=swordfish,results={results}"]
+    with serving(obedient(*said("the password is swordfish", "good bye"), metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=plugins)
+        with client:
+            client.send(b"audio")
+    events: list[Event] = list(client.events())
+
+    everything = [*events, *heard, client.transcript.to_dict(), caplog.text]
+    everything += [path.read_text("utf-8") for path in tmp_path.iterdir()]
+    assert "swordfish" not in repr(everything)
+    assert client.transcript.text == "the password is [redacted] good bye"
+    assert (tmp_path / "all.txt").read_text("utf-8") == "the password is [redacted]\ngood bye\n"
+    shown = [bool(event["text"]) for event in _lines(tmp_path / "all.jsonl") if event["event"] in ("interim", "final")]
+    assert shown == {"none": [False] * 4, "finals": [False, True] * 2, "all": [True] * 4}[results]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
