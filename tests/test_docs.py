@@ -20,9 +20,10 @@ from streamclient import FluxOptions, ListenOptions
 from streamclient.cli import COMMANDS, main
 from streamclient.hookspecs import ExtensionHooks, StreamHooks
 from streamclient.plugin_manager import hook_names
-from streamclient.plugins import find_plugins
+from streamclient.plugins import FoundPlugin, configure_plugin, find_plugins
 from streamclient.server import LocalServer
 from streamclient.server.engines.scripted import ScriptedEngine
+from streamclient.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -234,27 +235,42 @@ def install(package: Path, workplace: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_example_plugin_installs_and_runs(workplace: Path) -> None:
+def test_example_plugin_installs_and_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugin of the manual, installed with pip, works by its name and with its options."""
     install(DOCS / "examples" / "streamclient-shout", workplace)
-    program = """
-from streamclient import ListenOptions, StreamClient
-from streamclient.server import LocalServer
-from streamclient.server.engines.scripted import ScriptedEngine
+    monkeypatch.setenv("PYTHONPATH", "installed")
+    test = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "streamclient-shout"]
+    done = subprocess.run(test, check=False, capture_output=True, text=True)
+    assert (done.returncode, "2 passed" in done.stdout) == (0, True), done.stdout
 
-options = ListenOptions(encoding="linear16", sample_rate=16000)
-with LocalServer(ScriptedEngine([("good", 0.2, 0.5), ("morning", 0.6, 1.1)])) as server:
-    with StreamClient(options, url=server.url, plugins=["shout:marks=3,path=heard.txt"]) as client:
-        client.send(bytes(64000))
-    print(client.id)
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": "installed"},
+    listed = subprocess.run(["streamclient", "plugins"], check=True, capture_output=True, text=True).stdout
+    assert "shout  streamclient-shout 1.0  (streamclient_shout:Shout)" in listed
+
+
+@pytest.mark.parametrize("plugin", [plugin for plugin in find_plugins() if plugin.distribution == "streamclient"])
+def test_every_plugin_has_a_page(plugin: FoundPlugin) -> None:
+    """With a sample of what it writes or does, and its options."""
+    module = plugin.origin.partition(":")[0].rpartition(".")[2]
+    pages = [DOCS / "plugins" / f"{name}.md" for name in (plugin.name, module)]
+    (page,) = [page for page in pages if page.exists()][:1]
+    text = page.read_text(encoding="utf-8")
+
+    assert re.search(
+        rf"--plugin '?{plugin.name}|\"{plugin.name}:|'{plugin.name}:|\.\. plugin-table:: {plugin.name}", text
     )
-    heard = Path("heard.txt").read_text(encoding="utf-8")
+    assert [option.name for option in plugin.options if "plugin-table" not in text and option.name not in text] == []
 
-    assert heard.splitlines() == ["GOOD MORNING!!!", f"({done.stdout.strip()}: complete)"]
+
+def test_the_settings_of_the_manual_are_understood(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every plugin and option in them exists, and secrets come from where they say."""
+    for name in ("names.txt", "webhook.secret"):
+        Path(name).write_text("Elinor\n")
+    monkeypatch.setenv("TRANSCRIPTS_URL", "https://example.com/transcripts")
+    shutil.copy(DOCS / "examples" / "streamclient.toml", workplace / "streamclient.toml")
+
+    tables = load_settings(Path("streamclient.toml")).table("plugins")
+
+    assert set(tables) == {"text", "redact", "webhook"}
+    assert tables["webhook"]["secret"] == "Elinor"
+    for name, table in tables.items():
+        configure_plugin(name, table)

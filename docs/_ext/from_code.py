@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 from types import GenericAlias, ModuleType
 from typing import Any
 
@@ -19,7 +20,7 @@ import streamclient
 from streamclient import server
 from streamclient.cli import COMMANDS, main
 from streamclient.plugin_hooks import ROUTES
-from streamclient.plugins import find_plugins
+from streamclient.plugins import FoundPlugin, find_plugins
 from streamclient.protocol import TRANSITIONS
 from streamclient.server import engines
 
@@ -118,23 +119,53 @@ class OptionsTable(FromCode):
         yield from list_table(("Option", "Type", "Meaning", "Allowed"), rows, "18 18 38 26")
 
 
+def first_party() -> list[FoundPlugin]:
+    """The plugins that come with streamclient, by name."""
+    return [plugin for plugin in find_plugins() if plugin.distribution == "streamclient"]
+
+
+def link_to(plugin: FoundPlugin, text: str) -> str:
+    """To the page of a plugin: of its name, or of its module's where several share one."""
+    module = plugin.origin.partition(":")[0].rpartition(".")[2]
+    own = (Path(__file__).parents[1] / "plugins" / f"{plugin.name}.md").exists()
+    return f":doc:`{text} </plugins/{plugin.name if own else module}>`"
+
+
+def plugin_options(plugin: FoundPlugin) -> Iterator[str]:
+    """A table of a plugin's options."""
+    rows = [
+        (
+            f"``{option.name}``",
+            option.type,
+            "required" if option.default is None else f"``{option.default}``",
+            option.help,
+        )
+        for option in plugin.options
+    ]
+    yield from list_table(("Option", "Takes", "Default", "Meaning"), rows, "15 20 20 45")
+    yield ""
+
+
 class PluginTable(FromCode):
-    """``plugin-table::``: the first-party plugins with their options."""
+    """``plugin-table::``: the first-party plugins with their options; with names, the options of these plugins."""
 
     def lines(self) -> Iterator[str]:
         """A heading's worth of text and a table for each plugin."""
-        for plugin in find_plugins():
-            if plugin.distribution != "streamclient":
-                continue
-            made: type[Any] = plugin.load()  # type: ignore[assignment]  # ours are attrs classes
-            yield from (f"**{plugin.name}**", "", inspect.cleandoc(made.__doc__ or "").splitlines()[0], "")
-            rows = [
-                (f"``{field.name}``", f"``{field.default!r}``", field.metadata.get("help", ""))
-                for field in attrs.fields(made)
-                if field.init
-            ]
-            yield from list_table(("Option", "Default", "Meaning"), rows, "20 25 55")
-            yield ""
+        known = {plugin.name: plugin for plugin in first_party()}
+        for name in self.arguments:
+            yield from plugin_options(known[name])
+        for plugin in known.values() if not self.arguments else ():
+            yield from (f"**{plugin.name}**", "", f"{plugin.description} {link_to(plugin, 'More')}", "")
+            yield from plugin_options(plugin)
+
+
+class PluginGallery(FromCode):
+    """``plugin-gallery::``: the first-party plugins, a line for each."""
+
+    def lines(self) -> Iterator[str]:
+        """A table."""
+        rows = [(link_to(plugin, plugin.name), plugin.description) for plugin in first_party()]
+        yield from list_table(("Plugin", "What it does"), rows, "20 80")
 
 
 class CommandHelp(FromCode):
@@ -349,6 +380,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)
     app.add_directive("options-table", OptionsTable)
+    app.add_directive("plugin-gallery", PluginGallery)
     app.add_directive("plugin-table", PluginTable)
     app.add_directive("command-help", CommandHelp)
     app.add_directive("command-list", CommandList)

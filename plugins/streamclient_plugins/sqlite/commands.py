@@ -10,7 +10,8 @@ import click
 from streamclient import OptionsError, StreamClientError, plugin_settings
 from streamclient_plugins.sqlite.plugin import DEFAULT_PATH
 from streamclient_plugins.sqlite.search import Hit, search
-from streamclient_plugins.text import clock_time, label_of
+from streamclient_plugins.template import clock_time
+from streamclient_plugins.text import label_of
 
 __all__ = ["command"]
 
