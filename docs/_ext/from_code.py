@@ -20,6 +20,7 @@ import streamclient
 from streamclient import server
 from streamclient.cli import COMMANDS, main
 from streamclient.plugin_hooks import ROUTES
+from streamclient.plugin_options import PluginOption
 from streamclient.plugins import FoundPlugin, find_plugins
 from streamclient.protocol import TRANSITIONS
 from streamclient.server import engines
@@ -133,17 +134,16 @@ def link_to(plugin: FoundPlugin, text: str) -> str:
 
 def plugin_options(plugin: FoundPlugin) -> Iterator[str]:
     """A table of a plugin's options."""
-    rows = [
-        (
-            f"``{option.name}``",
-            option.type,
-            "required" if option.default is None else f"``{option.default}``",
-            option.help,
-        )
-        for option in plugin.options
-    ]
+    rows = [(f"``{option.name}``", option.type, default_of(option), option.help) for option in plugin.options]
     yield from list_table(("Option", "Takes", "Default", "Meaning"), rows, "15 20 20 45")
     yield ""
+
+
+def default_of(option: PluginOption) -> str:
+    """What an option is where nobody gives it, as it would be written."""
+    if option.default is None:
+        return "required"
+    return f"``{option.default}``" if option.default else "nothing"
 
 
 class PluginTable(FromCode):
