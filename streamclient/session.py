@@ -394,7 +394,7 @@ class Session:
                 self._protocol.write_failed(error, time.monotonic())
         except SpillError as error:
             with self._lock:
-                self._protocol.abort(error)
+                self._protocol.abort(error.with_traceback(None))  # its frames would keep the file alive
 
     def _connect(self) -> None:
         try:

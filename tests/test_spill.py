@@ -1,6 +1,7 @@
 """Audio on disk: in order, whole, and gone when nobody needs it."""
 
 import errno
+import gc
 import os
 import re
 import shutil
@@ -34,6 +35,7 @@ SMALL_DISK = 1024 * 1024
 
 def descriptors() -> int:
     """Open descriptors of files that have no name any more, or never had one."""
+    gc.collect()  # a traceback of another test may still hold one
     return sum("(deleted)" in entry.resolve().name for entry in Path("/proc/self/fd").iterdir())
 
 
@@ -227,6 +229,7 @@ def test_audio_that_vanishes_from_the_disk_ends_the_stream_with_its_name() -> No
         with pytest.raises(SpillError, match="cannot be read again"):
             client.close(timeout=SOON)
     assert client.state is StreamState.FAILED
+    assert set(open_files()) == before
     assert client.transcript.gaps == (Span(0.0, 21 * len(CHUNK) / 32000),)
 
 
