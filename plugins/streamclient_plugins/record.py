@@ -5,6 +5,7 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +62,7 @@ class Record(JsonLines):
         path = fill_path(self.path, stream)
         self._refuse_lost_audio(path)
         super().open(stream)
+        self._lock()
         self._base = path
 
     @hookimpl
@@ -94,6 +96,14 @@ class Record(JsonLines):
             "streamclient": __version__,
         }
         self.report(stream, "recording", facts)
+
+    def _lock(self) -> None:
+        """What is still being recorded cannot be recovered; the system unlocks it, however the process ends."""
+        assert self._file is not None
+        with suppress(ImportError, OSError):  # Windows, or a file system without locks
+            import fcntl
+
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _refuse_lost_audio(self, lines: Path) -> None:
         """Only a recording is ever overwritten; audio that is none may be the source that is just being read."""

@@ -75,7 +75,7 @@ def pieces(heard: Heard, missing: Sequence[Span], known: Sequence[Word]) -> list
     Args:
         heard: on the stream's timeline.
         missing: spans of its channel.
-        known: words of its channel. One that is heard again may seem to lie a little elsewhere.
+        known: words of its channel that reach into what is missing. One may be heard again, a little elsewhere.
     """
     if isinstance(heard, UtteranceEnd):
         return [heard for span in missing if span.start < heard.last_word_end <= span.end]

@@ -1,6 +1,7 @@
 """A recording of the plugin ``record``: what its lines tell, and what is added to them."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from streamclient_plugins.audio_file import SUFFIXES
 __all__ = ["Recording", "lines_of", "read_recording"]
 
 LINES = ".jsonl"
+HEAD_BYTES = 200
+"""Where a line names its event."""
+
+USELESS = (b'"event":"interim"', b'"event":"utterance"')
+DAMAGED: dict[str, Any] = {"event": ""}
 WORD_FIELDS = {one.name for one in attrs.fields(Word)}
 
 
@@ -78,15 +84,15 @@ def read_recording(lines: Path) -> Recording:
         StreamClientError: they are not those of a recording.
     """
     try:
-        data = lines.read_bytes()
+        with lines.open("rb") as file:
+            events = [event for line in file if (event := _event(line)) is not None]
     except OSError as error:
         raise cannot_read(str(lines), error) from error
-    events, damaged = _parsed(data.split(b"\n"))
-    about = next((event for event in events if event.get("event") == "recording"), None)
+    about = next((event for event in events if event["event"] == "recording"), None)
     if about is None:
         raise _no_recording(f"No line of {lines} says what was recorded")
     try:
-        return _recording(lines, about, events, damaged)
+        return _recording(lines, about, events)
     except (LookupError, TypeError, ValueError) as error:
         raise _no_recording(f"The lines of {lines} are not those of a recording ({error!r})") from error
 
@@ -95,24 +101,22 @@ def _no_recording(what: str) -> StreamClientError:
     return StreamClientError(what, hint="A recording is made with --plugin record, or plugins=['record'].")
 
 
-def _parsed(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], int]:
-    events: list[dict[str, Any]] = []
-    damaged = 0
-    for line in lines:
-        try:
-            event = json.loads(line) if line else {}
-        except ValueError:
-            event = None
-        if isinstance(event, dict):
-            events.append(event)
-        else:
-            damaged += 1
-    return events, damaged
+def _event(line: bytes) -> dict[str, Any] | None:
+    """What a line tells; ``None`` for what is of no use here, such as interims, which are most of a recording."""
+    if any(name in line[:HEAD_BYTES] for name in USELESS) or line.isspace():
+        return None
+    try:
+        event = json.loads(line)
+        return event if event["event"] else DAMAGED
+    except (ValueError, LookupError, TypeError):
+        return DAMAGED
 
 
-def _recording(lines: Path, about: Mapping[str, Any], events: list[dict[str, Any]], damaged: int) -> Recording:
-    opened = [event["request_id"] for event in events if event.get("event") in ("open", "reconnect")]
-    later = [event for event in events if event.get("event") == "recovered"]
+def _recording(lines: Path, about: Mapping[str, Any], events: list[dict[str, Any]]) -> Recording:
+    opened = [event["request_id"] for event in events if event["event"] in ("open", "reconnect")]
+    later = [event for event in events if event["event"] == "recovered"]
+    closed = [event for event in events if event["event"] == "close"]
+    heard = tuple(one for event in events if (one := _heard(event)) is not None)
     request_ids = [*filter(None, opened), *(one for event in later for one in event["request_ids"])]
     return Recording(
         lines=lines,
@@ -120,20 +124,26 @@ def _recording(lines: Path, about: Mapping[str, Any], events: list[dict[str, Any
         stream=str(about["stream"]),
         endpoint=str(about["path"]),
         parameters=tuple(f"{name}={value}" for name, value in about["parameters"]),
-        heard=tuple(heard for event in events if (heard := _heard(event)) is not None),
+        heard=heard,
         recovered=tuple(_span(event) for event in later),
         request_ids=tuple(dict.fromkeys(request_ids)),
-        complete=any(event.get("complete") is True for event in events if event.get("event") == "close"),
-        damaged=damaged,
+        complete=any(event["complete"] is True and _holds(event["text"], heard) for event in closed),
+        damaged=events.count(DAMAGED),
     )
+
+
+def _holds(text: str, heard: Iterable[Heard]) -> bool:
+    """Whether the finals are all of a transcript: while a disk is full, lines are lost."""
+    finals = "".join(one.transcript for one in heard if not isinstance(one, UtteranceEnd))
+    return Counter("".join(text.split())) == Counter("".join(finals.split()))
 
 
 def _heard(event: Mapping[str, Any]) -> Heard | None:
     """The value that a line was made of."""
-    if event.get("event") == "message" and event["type"] == "UtteranceEnd":
+    if event["event"] == "message" and event["type"] == "UtteranceEnd":
         fields = event["message"]
         return UtteranceEnd(fields["last_word_end"], fields["channel"], fields["channels"])
-    if event.get("event") != "final":
+    if event["event"] != "final":
         return None
     words = tuple(
         Word(**{name: value for name, value in word.items() if name in WORD_FIELDS}) for word in event["words"]

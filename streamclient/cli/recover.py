@@ -27,6 +27,7 @@ from streamclient.cli.screen import Screen, open_screen
 from streamclient.cli.services import Service, choose_service, send_all
 from streamclient.cli.signals import Interrupt
 from streamclient.errors import OptionsError, StreamClientError
+from streamclient.options import ListenOptions
 from streamclient.settings import Settings
 from streamclient.sources.chunks import cannot_read
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from streamclient.cli.recording import Recording
     from streamclient.client import StreamClient
     from streamclient.events import Transcript
-    from streamclient.options import ListenOptions
 
 __all__ = ["command"]
 
@@ -69,8 +69,6 @@ def command(ctx: click.Context, /, recording: Path, **options: Any) -> int:
     Only what has no transcript is sent: what came after a crash, a kill or an outage that lasted too long, from a
     moment before it on. What is recognised is added to the recording, so a second run finds nothing to do; then the
     whole transcript is printed. The parameters are the recorded ones, unless an option changes them.
-
-    Run it when the program that recorded has ended.
     """
     verbosity = ctx.ensure_object(Verbosity)
     verbosity.level = options["verbose"]
@@ -113,6 +111,8 @@ def _recover(path: Path, choice: Choice) -> int:
     with ExitStack() as stack:
         stack.enter_context(alone_with(lines))
         recording = read_recording(lines)
+        if recording.endpoint != ListenOptions.path:
+            raise StreamClientError(f"{lines} was recorded from {recording.endpoint}, which recover does not speak yet")
         targets = _targets(recording, choice)
         interrupt = stack.enter_context(Interrupt())
         to_stdout = {target.format for target in targets if target.path is None}
@@ -146,7 +146,7 @@ def _targets(recording: "Recording", choice: Choice) -> list[Target]:
 
 @contextmanager
 def alone_with(lines: Path) -> Iterator[None]:
-    """While nobody else completes the same recording.
+    """While nobody else writes or completes the same recording.
 
     Raises:
         StreamClientError: somebody does.
@@ -161,7 +161,9 @@ def alone_with(lines: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StreamClientError(f"{lines} is being recovered by another process", hint="Wait for it.") from error
+            raise StreamClientError(
+                f"{lines} is in use: it is still being recorded, or being recovered", hint="Wait for the end of that."
+            ) from error
         yield
 
 
@@ -200,7 +202,8 @@ class Work:
             screen.notice(sentence)
         if recording.damaged:
             screen.notice(f"lines of {self._name} that are cut short, and left out: {recording.damaged}")
-        track = open_track(recording.audio, screen.notice)
+        # Decoding takes a while, and what is complete needs no audio.
+        track = None if recording.complete else open_track(recording.audio, screen.notice)
         if track is not None:
             stack.callback(track.file.close)
         parameters = parse_parameters(recording.parameters) | choice.changes
@@ -251,7 +254,7 @@ class Work:
             self._screen.finish(0)
         return DONE
 
-    def _connect(self, options: "ListenOptions", listener: object) -> "StreamClient":
+    def _connect(self, options: ListenOptions, listener: object) -> "StreamClient":
         if self._service is None:
             self._service = choose_service(self._choice, "recover", self._screen, self._stack)
         return self._service.client(options, [listener])

@@ -112,7 +112,8 @@ class Recovery:
         Raises:
             StreamClientError: a stream failed, or the lines cannot be written.
         """
-        for span in replays(self.gaps(), self._words(), self.duration):
+        words = [word for result in self.recording.results for word in result.words]
+        for span in replays(self.gaps(), words, self.duration):
             if not self._hear(span, connect, send):
                 return
 
@@ -163,7 +164,12 @@ class Recovery:
     def _keep(self, heard: list[Heard], span: Span | None, request_ids: tuple[str, ...]) -> None:
         """Add what was missing to the lines: each line counts for itself, so that a kill at any time harms nothing."""
         missing = self.missing()
-        found = [piece for one in in_order(heard) for piece in self._pieces(one, missing)]
+        known = {channel: self._words_at(channel, spans) for channel, spans in missing.items()}
+        found = [
+            piece
+            for one in in_order(heard)
+            for piece in pieces(one, missing.get(one.channel, ()), known.get(one.channel, ()))
+        ]
         filled = [gap for gap in self.gaps() if span and span.start <= gap.start and gap.end <= span.end]
         if found or filled:
             with _Appender(self.recording, self.options) as appender:
@@ -178,8 +184,10 @@ class Recovery:
             request_ids=tuple(dict.fromkeys((*self.recording.request_ids, *request_ids))),
         )
 
-    def _pieces(self, heard: Heard, missing: Mapping[int, tuple[Span, ...]]) -> list[Heard]:
-        return pieces(heard, missing.get(heard.channel, ()), self._words(heard.channel))
+    def _words_at(self, channel: int, spans: tuple[Span, ...]) -> list[Word]:
+        """The known words that reach into these spans: few, at their edges."""
+        words = (word for result in self.recording.results if result.channel == channel for word in result.words)
+        return [word for word in words if any(word.end > span.start and word.start < span.end for span in spans)]
 
     def _covered(self, channel: int) -> list[Span]:
         finals = [Span(result.start, result.end) for result in self.recording.results if result.channel == channel]
@@ -190,10 +198,6 @@ class Recovery:
         options = self.options
         heard = max((result.channel + 1 for result in self.recording.results), default=1)
         return range(max(heard, options.channels or 1) if options.multichannel else 1)
-
-    def _words(self, channel: int | None = None) -> list[Word]:
-        results = (result for result in self.recording.results if channel in (None, result.channel))
-        return [word for result in results for word in result.words]
 
 
 @define(eq=False, kw_only=True)

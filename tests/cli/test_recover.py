@@ -15,7 +15,16 @@ import jsonschema
 import numpy as np
 import pytest
 
-from streamclient import ConnectionLost, ListenOptions, ReconnectPolicy, StreamClient, Transcript, Word
+from streamclient import (
+    ConnectionLost,
+    FluxOptions,
+    ListenOptions,
+    ReconnectPolicy,
+    StreamClient,
+    Transcript,
+    Utterance,
+    Word,
+)
 from streamclient.cli import run
 from streamclient.cli.output import FORMATS
 from streamclient.cli.recover import alone_with
@@ -65,7 +74,13 @@ def assert_complete(document: dict[str, object], seconds: float, channels: int =
 
 
 def record(
-    folder: Path, sent: bytes, *, asked: ListenOptions | None = None, known: float = GAP_FROM, ends: bool = True
+    folder: Path,
+    sent: bytes,
+    *,
+    asked: ListenOptions | FluxOptions | None = None,
+    known: float = GAP_FROM,
+    ends: bool = True,
+    complete: str = "",
 ) -> Path:
     """A recording whose finals reach to some second, and whose stream failed then; or was killed."""
     plugin = Record(path=str(folder / "call"))
@@ -75,7 +90,8 @@ def record(
     words = [word for word in spoken(BLOCKS) if word[2] <= known]
     if known:
         plugin.on_final(view, final(" ".join(name for name, *_ in words), 0.0, known, words=words))
-    plugin.on_close(view, Transcript())
+    said = (Utterance(0, 0.0, known, complete),) if complete else ()
+    plugin.on_close(view, Transcript(said, complete=bool(complete)))
     lines = folder / "call.jsonl"
     if not ends:
         whole = lines.read_bytes()
@@ -186,6 +202,33 @@ def test_complete_recording_needs_no_service(tmp_path: Path, capsys: Capture) ->
         captured = capsys.readouterr()
         assert captured.out.split() == [word for word, *_ in spoken(BLOCKS)]
         assert captured.err == "streamclient: nothing is missing in call.jsonl\n"
+
+
+def test_lines_that_are_gone_are_missed(tmp_path: Path, capsys: Capture) -> None:
+    """Although the stream was complete: its end tells what there should be, and a full disk can cost lines."""
+    lines = record(tmp_path, audio(BLOCKS), known=SECONDS, complete=" ".join(word for word, *_ in spoken(BLOCKS)))
+    assert run(["recover", str(lines), "--url", "ws://127.0.0.1:1"]) == 0
+    capsys.readouterr()
+    kept = [line for line in lines.read_bytes().splitlines(keepends=True) if b'"event":"final"' not in line]
+    lines.write_bytes(b"".join(kept))
+    with serving(hearing(Random(11))) as service:
+        assert_complete(recovered(tmp_path, service, capsys), SECONDS)
+
+
+def test_complete_stream_needs_no_finals_for_silence_at_its_end(tmp_path: Path, capsys: Capture) -> None:
+    """The service has said that it is done."""
+    known = " ".join(word for word, _, end, *_ in spoken(BLOCKS) if end <= GAP_FROM)
+    lines = record(tmp_path, audio(BLOCKS), complete=known)
+    assert run(["recover", str(lines), "--url", "ws://127.0.0.1:1"]) == 0
+    assert capsys.readouterr().out.split() == known.split()
+
+
+def test_recording_of_turns_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    """Until this version speaks that protocol."""
+    asked = FluxOptions(model="flux-general-en", encoding="linear16", sample_rate=RATE)
+    lines = record(tmp_path, audio(BLOCKS), asked=asked, known=0.0)
+    assert run(["recover", str(lines)]) == 1
+    assert "/v2/listen" in capsys.readouterr().err
 
 
 def test_refused_key_changes_nothing(tmp_path: Path, capsys: Capture) -> None:
@@ -336,7 +379,17 @@ class TestOutputs:
         lines = record(tmp_path, audio(BLOCKS))
         with alone_with(lines):
             assert run(["recover", str(lines)]) == 1
-        assert "another process" in capsys.readouterr().err
+        assert "in use" in capsys.readouterr().err
+
+    def test_what_is_still_recorded_is_left_alone(self, tmp_path: Path, capsys: Capture) -> None:
+        """Its words are still to come."""
+        pytest.importorskip("fcntl")
+        plugin = Record(path=str(tmp_path / "call"))
+        plugin.on_audio(View(options=options()), audio(BLOCKS))
+        assert run(["recover", str(tmp_path / "call.wav")]) == 1
+        assert "still being recorded" in capsys.readouterr().err
+        plugin.on_close(View(options=options()), Transcript())
+        assert run(["recover", str(tmp_path / "call.wav"), "--url", "ws://127.0.0.1:1"]) == 4
 
 
 class TestWhatIsNoRecording:
