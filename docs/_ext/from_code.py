@@ -24,6 +24,7 @@ from streamclient.plugin_options import PluginOption
 from streamclient.plugins import FoundPlugin, find_plugins
 from streamclient.protocol import TRANSITIONS
 from streamclient.server import engines
+from streamclient_plugins.metrics_ledger import HISTOGRAMS, SUMS
 
 Rows = Sequence[Sequence[str]]
 
@@ -190,6 +191,25 @@ class CommandList(FromCode):
     def lines(self) -> Iterator[str]:
         """A table."""
         yield from list_table(("Command", "What it does"), [(f"``{k}``", v) for k, v in COMMANDS.items()], "25 75")
+
+
+class MetricsTable(FromCode):
+    """``metrics-table::``: what the plugin ``metrics`` measures."""
+
+    def lines(self) -> Iterator[str]:
+        """One row for each metric."""
+        rows = [
+            (
+                f"``{metric.name}``",
+                "counter" if metric.kind == "counter" else "gauge",
+                metric.unit,
+                metric.about,
+                ", ".join(metric.labels),
+            )
+            for metric in SUMS
+        ]
+        rows += [(f"``{metric.name}``", "histogram", "s", metric.about, "deepgram.model") for metric in HISTOGRAMS]
+        yield from list_table(("Metric", "Kind", "Unit", "Meaning", "Told apart by"), rows, "30 10 10 35 15")
 
 
 class RouteTable(FromCode):
@@ -384,6 +404,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("plugin-table", PluginTable)
     app.add_directive("command-help", CommandHelp)
     app.add_directive("command-list", CommandList)
+    app.add_directive("metrics-table", MetricsTable)
     app.add_directive("route-table", RouteTable)
     app.add_directive("public-classes", PublicClasses)
     app.add_directive("transition-table", TransitionTable)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from attrs import define, field
 from attrs.converters import optional
 
-from streamclient import StreamView, Transcript, hookimpl
+from streamclient import LanePolicy, StreamView, Transcript, hookimpl
 from streamclient_plugins.facts import EventReporter, to_json
 from streamclient_plugins.outbox import Letter, Outbox
 from streamclient_plugins.outbox_courier import Courier, Delivery
@@ -35,10 +35,6 @@ EventName = Literal["open", "final", "utterance", "disconnect", "reconnect", "er
 
 def _texts(value: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(value.split() if isinstance(value, str) else value)
-
-
-def _secrets_from_environment() -> tuple[str, ...]:
-    return _texts(os.environ.get(SECRET_VARIABLE, ""))
 
 
 def default_outbox() -> Path:
@@ -64,12 +60,12 @@ class Webhook(EventReporter):
     """Post events as JSON to a URL, signed as Standard Webhooks, and again until they have arrived."""
 
     url: str = field(
-        factory=lambda: os.environ.get(URL_VARIABLE, ""),
+        default="",
         repr=False,
         metadata={"help": f"Where to post to; default ${URL_VARIABLE}."},
     )
     secret: tuple[str, ...] = field(
-        factory=_secrets_from_environment,
+        default=(),
         converter=_texts,
         repr=False,
         metadata={"help": f"Standard Webhooks secret to sign with, or several; default ${SECRET_VARIABLE}."},
@@ -94,6 +90,7 @@ class Webhook(EventReporter):
     ca_file: str | None = field(
         default=None, metadata={"help": "Certificate authorities (PEM) to trust instead of the system's."}
     )
+    lane_policy: LanePolicy = field(init=False, repr=False)
     path: Path = field(init=False, repr=False)
     _target: Target = field(init=False, repr=False)
     _sequence: int = field(default=0, init=False, repr=False)
@@ -101,6 +98,8 @@ class Webhook(EventReporter):
     _courier: Courier | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self.url = self.url or os.environ.get(URL_VARIABLE, "")
+        self.secret = self.secret or os.environ.get(SECRET_VARIABLE, "")  # type: ignore[assignment]  # converted
         self.path = (self.outbox or default_outbox()).expanduser().absolute()
         if not self.url:
             raise ValueError(f"url is needed: set ${URL_VARIABLE} or the option url")
@@ -108,6 +107,8 @@ class Webhook(EventReporter):
             if not least <= getattr(self, name) < inf:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed; allowed is {least} or more")
         self._target = Target(self.url, Signer(self.secret), self.ca_file, self.allow_private, self.timeout, self.name)
+        # At the end of a stream it is to wait for the receiver, which is no sign of trouble.
+        self.lane_policy = LanePolicy(slow_after=self.drain + 2.0)
         # Early: before there is a stream that would go on without its outbox.
         Outbox(self.path).close()
 
