@@ -14,7 +14,8 @@ import pytest
 import websocket
 
 from streamclient.server import LocalServer
-from streamclient.server.engines.pocketsphinx import KNOBS, PocketsphinxEngine, VoiceActivity
+from streamclient.server.engines.pocketsphinx import KNOBS, PocketsphinxEngine
+from streamclient.server.engines.voice import VoiceActivity
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SAMPLE = SAMPLES / "sense_and_sensibility.wav"
