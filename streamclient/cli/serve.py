@@ -2,11 +2,12 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,13 +18,18 @@ from streamclient.cli.screen import Screen
 from streamclient.cli.signals import Interrupt
 from streamclient.errors import OptionsError
 
+if TYPE_CHECKING:
+    from streamclient.server import LocalServer
+
 __all__ = ["command"]
 
 EPILOG = """
 \b
 Examples:
   streamclient serve
+  streamclient serve --page                            and open the address it says in a browser
   streamclient serve --port 0                          any free port; the line on standard error tells which
+  streamclient serve --engine whisper:model=DIRECTORY  another engine, with an option
   STREAMCLIENT_SERVER_KEYS=secret streamclient serve   refuse clients that have another key
   streamclient transcribe talk.wav --url ws://127.0.0.1:8765
 
@@ -31,6 +37,7 @@ Examples:
 Every option can also be set by $STREAMCLIENT_SERVE_ and its name, and in the table [serve] of streamclient.toml.
 """
 
+BEARER = re.compile(r"bearer\s+\S", re.IGNORECASE)
 network, work = (grouped(name, "STREAMCLIENT_SERVE") for name in ("Network", "Work"))
 
 
@@ -53,9 +60,30 @@ network, work = (grouped(name, "STREAMCLIENT_SERVE") for name in ("Network", "Wo
     "--api-key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Keys to accept, one per line; also $STREAMCLIENT_SERVER_KEYS, with commas between them. None: everybody.",
+    help="Keys to accept, one per line; also $STREAMCLIENT_SERVER_KEYS, with commas between them. None: everybody."
+    " 'Bearer' and a temporary token is a line, too.",
 )
-@work("--engine", default="pocketsphinx", show_default=True, metavar="NAME", help="What recognises the speech.")
+@network("--page", is_flag=True, help="Serve a web page that captions a microphone or a file, for trying it out.")
+@network(
+    "--max-streams", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Streams at a time."
+)
+@network("--allow-callbacks", is_flag=True, help="Let clients have their results sent to any address they name.")
+@work(
+    "--engine",
+    default="pocketsphinx",
+    show_default=True,
+    metavar="NAME[:OPTION=VALUE,...]",
+    help="What recognises the speech.",
+)
+@work("--throttle", type=click.FloatRange(0.1), metavar="X", help="Take audio at X times its speed; the service: 1.25.")
+@work(
+    "--grace",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Let open streams go on for so long after the first Ctrl-C or SIGTERM.",
+)
 @config_option("serve", "STREAMCLIENT_SERVE")
 @work("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @work("-v", "--verbose", count=True, help="Log more; -vv also tracebacks.")
@@ -68,20 +96,33 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     """
     ctx.ensure_object(Verbosity).level = options["verbose"]
     screen = Screen(sys.stderr, quiet=options["quiet"])
-    from streamclient.server import LocalServer
+    server = _server(options)
+    with Interrupt() as interrupt, server, _log(screen, options["verbose"]):
+        locked = " to clients with a key" if server.api_keys or server.access_tokens else ""
+        screen.notice(f"serving {server.engine.name} at {server.url}{locked}")
+        page = f", or open http{server.url.removeprefix('ws')}/ in a browser" if options["page"] else ""
+        screen.notice(f"try: streamclient transcribe FILE --url {server.url}{page}")
+        interrupt.wait(None)
+        screen.notice("stopping; press Ctrl-C again to end at once")
+        server.stop(options["grace"])
+    return interrupt.exit_code or DONE
 
-    server = LocalServer(
+
+def _server(options: dict[str, Any]) -> "LocalServer":
+    from streamclient.server import Behaviour, Limits, LocalServer
+
+    keys = _keys(options["api_key_file"])
+    tokens = [key.split(maxsplit=1)[1] for key in keys if BEARER.match(key)]
+    return LocalServer(
         engine=options["engine"],
         host=options["host"],
         port=options["port"],
-        api_keys=_keys(options["api_key_file"]),
+        api_keys=[key for key in keys if not BEARER.match(key)],
+        access_tokens=tokens,
+        limits=Limits(connections=options["max_streams"]),
+        behaviour=Behaviour(throttle=options["throttle"], callbacks=options["allow_callbacks"]),
+        page=options["page"],
     )
-    with Interrupt() as interrupt, server, _log(screen, options["verbose"]):
-        screen.notice(f"serving {server.engine.name} at {server.url}{' to clients with a key' * bool(server.api_keys)}")
-        screen.notice(f"try: streamclient transcribe FILE --url {server.url}")
-        interrupt.wait(None)
-        screen.notice("stopping; press Ctrl-C again to end at once")
-    return interrupt.exit_code or DONE
 
 
 def _keys(file: Path | None) -> tuple[str, ...]:

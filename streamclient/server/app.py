@@ -31,6 +31,7 @@ from streamclient.server.engines import Engine, load_engine
 from streamclient.server.errors import ServerStartError
 from streamclient.server.handshake import answer_json, check_credentials, refuse, select_subprotocol
 from streamclient.server.listener import Listener
+from streamclient.server.page import answer_page, load_page
 from streamclient.server.protocol import ListenProtocol
 from streamclient.server.query import ListenRequest, Refusal, invalid, parse_request
 from streamclient.server.settings import Behaviour, Limits, Timeouts
@@ -67,6 +68,7 @@ class LocalServer:
         timeouts: how long to wait for what.
         limits: how much to bear.
         behaviour: how to behave where there is a choice.
+        page: whether ``/`` is a web page with live captions, for trying the server out.
 
     Attributes:
         host: the address listened on.
@@ -87,6 +89,7 @@ class LocalServer:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         behaviour: Behaviour | None = None,
+        page: bool = False,
     ) -> None:
         self.engine = load_engine(engine) if isinstance(engine, str) else engine
         self.host = host
@@ -96,6 +99,7 @@ class LocalServer:
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
         self.behaviour = behaviour or Behaviour()
+        self.page = load_page() if page else None
         self._lock = threading.Lock()  # start and stop
         self._listener: Listener | None = None
         self._connections = Connections(self.limits)
@@ -128,8 +132,9 @@ class LocalServer:
     def stop(self, grace: float = 0.0) -> None:
         """Stop listening, end the open streams and wait for their threads; does nothing if it is not running.
 
-        A stream that is still open after the grace gets the results of what was received, ``Metadata`` and close code
-        1001. Who does not answer within :data:`STOP_BUDGET` is cut off.
+        A stream that is still open after the grace gets what results there are of what was received, and close code
+        1001; an utterance that is not over has none, so that a client that connects elsewhere can send it whole. Who
+        does not answer within :data:`STOP_BUDGET` is cut off.
 
         Args:
             grace: seconds the streams may go on as if nothing were.
@@ -193,6 +198,8 @@ class LocalServer:
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, Connection)
         path = request.path.partition("?")[0]
+        if path == "/" and self.page is not None:
+            return answer_page(self.page)
         if path == "/health":
             return answer_json({"status": "ok", "engine": self.engine.name, "streams": self._connections.streams})
         try:

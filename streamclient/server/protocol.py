@@ -134,8 +134,12 @@ class ListenProtocol:
             yield self._close(1011, NO_OUTPUT)
 
     def leave(self) -> Iterator[Output]:
-        """End the stream because the server does: with all results of what was received, and code 1001."""
-        return iter(()) if self.closed else self._end(1001)
+        """End the stream because the server does: with code 1001, and without a final in the middle of an utterance.
+
+        A client that connects again then sends the whole of it, and no word is cut in two.
+        """
+        if not self.closed:
+            yield self._close(1001)
 
     @property
     def deadline(self) -> float:
@@ -268,7 +272,7 @@ class ListenProtocol:
         for event in events:
             yield self._say(self.messages.event(event, index))
 
-    def _end(self, code: int = 1000) -> Iterator[Output]:
+    def _end(self) -> Iterator[Output]:
         """Recognise what is left, sum up, close."""
         try:
             yield from self._recognise(self.decoder.finish())
@@ -278,7 +282,7 @@ class ListenProtocol:
         for index, channel in enumerate(self.channels):
             yield from self._tell(channel.finish(self.duration), index)
         yield self._say(self._metadata(self.duration))
-        yield self._close(code)
+        yield self._close(1000)
 
     def _give_up(self, error: Undecodable) -> Iterator[Output]:
         log.warning("%s: cannot decode: %s", self.request_id, error)

@@ -5,15 +5,17 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import wave
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import jiwer
 import pytest
+import websocket
 
 from streamclient.server import LocalServer
 from tests.cli.conftest import Start
@@ -220,6 +222,24 @@ def test_serve_takes_keys_from_environment_and_file(start: Start, tmp_path: Path
     assert codes == [0, 0, 3]
     process.send_signal(signal.SIGINT)
     assert process.wait(SOON) == 130
+
+
+def test_serve_lets_streams_finish(start: Start, wav: str) -> None:
+    """After SIGTERM nobody new is let in, a stream that is open ends in its own time, and then the server does."""
+    process = start("serve", "--engine", "scripted", "--port", "0", "--page", "--grace", "30", "--throttle", "50")
+    url = line_of(process.stderr).split(" at ")[1].strip()
+    assert f"open http{url.removeprefix('ws')}/ in a browser" in line_of(process.stderr)
+    ws: Any = websocket.create_connection(f"{url}/v1/listen?encoding=linear16&sample_rate=16000", timeout=SOON)
+    ws.send_binary(bytes(64_000))
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(ConnectionRefusedError):  # soon
+        for _ in range(1000):
+            socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
+    ws.send(CLOSE_STREAM)
+    messages = [json.loads(text) for text in iter(ws.recv, "")]
+    ws.shutdown()
+    assert messages[-1]["type"] == "Metadata"
+    assert process.wait(SOON) == 143
 
 
 def test_serve_on_a_taken_port_is_one_sentence(start: Start) -> None:

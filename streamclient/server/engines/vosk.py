@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from vosk import KaldiRecognizer, SetLogLevel  # type: ignore[import-untyped]
+from vosk import KaldiRecognizer, SetLogLevel
 from vosk import Model as KaldiModel
 
 from streamclient.server.engines.base import SAMPLE_RATE, Engine, Model, Recogniser, Samples, Word

@@ -1,4 +1,4 @@
-"""Whisper models by faster-whisper (extra ``whisper``): punctuated text in many languages, for a machine with some power.
+"""Whisper models by faster-whisper (extra ``whisper``): punctuated text in many languages, on a machine with power.
 
 Nothing is downloaded: the model has to be on this machine, in a directory or in the cache of Hugging Face.
 """
@@ -7,10 +7,11 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_whisper import WhisperModel  # type: ignore[import-untyped]
+from faster_whisper import WhisperModel, available_models
 
 from streamclient.server.engines.base import SAMPLE_RATE, Engine, Model, Recogniser, Samples, Word
 from streamclient.server.engines.voice import VoiceActivity
@@ -33,7 +34,8 @@ class WhisperEngine(Engine):
             ``$STREAMCLIENT_WHISPER_MODEL``.
         device: ``cpu``, ``cuda`` or ``auto``.
         compute_type: of the numbers; ``int8`` is fast on a processor.
-        threads: processors for one utterance; streams beyond them wait for one another.
+        threads: processors for one utterance; 0 for as many as CTranslate2 takes by itself.
+        workers: utterances at a time; others wait.
         beam: hypotheses followed at a time; more are slower and a little better.
 
     Raises:
@@ -47,18 +49,21 @@ class WhisperEngine(Engine):
         self,
         model: str = "",
         device: str = "cpu",
-        compute_type: str = "default",
+        compute_type: str = "int8",
         threads: int = 0,
+        workers: int = 1,
         beam: int = 1,
     ) -> None:
         self.path = model or os.environ.get(MODEL, "")
         self.beam = beam
-        self.whisper = _load(self.path, device=device, compute_type=compute_type, cpu_threads=threads)
+        self.whisper = _load(
+            self.path, device=device, compute_type=compute_type, cpu_threads=threads, num_workers=workers
+        )
 
     @property
     def model(self) -> Model:
         """The directory's name is all that is known of a model."""
-        return Model(name=os.path.basename(os.path.normpath(self.path)), version="whisper", arch="whisper")
+        return Model(name=Path(self.path).name, version="whisper", arch="whisper")
 
     def understands(self, language: str) -> bool:
         """English, or what a multilingual model was trained on."""
@@ -167,7 +172,7 @@ def _load(model: str, **options: Any) -> Any:
 
 
 def _model_name(model: str) -> str:
-    return model if re.fullmatch(r"[a-z0-9.-]+", model) else "base.en"
+    return model if model in available_models() else "base.en"
 
 
 def _code(language: str) -> str | None:
