@@ -146,6 +146,7 @@ class LocalServer:
             listener.close()
             self._connections.wait(grace)
             self._connections.end(STOP_BUDGET)
+            listener.join(STOP_BUDGET)  # also those that were not known as connections yet
             self._stopped.set()
         atexit.unregister(self.stop)
         log.info("stopped")

@@ -8,6 +8,7 @@ import logging
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,12 @@ class Listener:
         self._closing.set()
         self._waker.close()
         self._acceptor.join()
+
+    def join(self, budget: float) -> None:
+        """Wait for the threads that serve, but not longer than ``budget`` seconds."""
+        deadline = time.monotonic() + budget
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector, self.sock, self._woken:
