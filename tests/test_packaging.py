@@ -48,10 +48,10 @@ def test_every_package_on_disk_is_listed() -> None:
 
 
 def test_typed_packages_ship_their_marker() -> None:
-    """Both packages carry py.typed and setup.cfg ships it."""
+    """Both packages carry py.typed and setup.cfg ships it, and the page of the local server."""
     shipped = setup_cfg()["options.package_data"]
 
-    assert dict(shipped) == dict.fromkeys(SOURCES, "py.typed")
+    assert dict(shipped) == {**dict.fromkeys(SOURCES, "py.typed"), "streamclient.server": "page.html"}
     assert all((source / name / "py.typed").is_file() for name, source in SOURCES.items())
 
 
