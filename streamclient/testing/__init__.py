@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from streamclient.testing.audio import tone as tone
     from streamclient.testing.audio import wav as wav
     from streamclient.testing.calls import Call as Call
+    from streamclient.testing.cassette import Cassette as Cassette
+    from streamclient.testing.cassette import CassetteError as CassetteError
+    from streamclient.testing.cassette import CassetteWriter as CassetteWriter
     from streamclient.testing.faults import After as After
     from streamclient.testing.faults import Alter as Alter
     from streamclient.testing.faults import Close as Close
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from streamclient.testing.leaks import no_stream_left as no_stream_left
     from streamclient.testing.recorder import StreamRecorder as StreamRecorder
     from streamclient.testing.relay import Relay as Relay
+    from streamclient.testing.replay import ReplayServer as ReplayServer
     from streamclient.testing.schema import UnfaithfulMessage as UnfaithfulMessage
     from streamclient.testing.schema import check_message as check_message
     from streamclient.testing.server import DeepgramServer as DeepgramServer
@@ -51,6 +55,9 @@ _HOMES = {
     "tone": "audio",
     "wav": "audio",
     "Call": "calls",
+    "Cassette": "cassette",
+    "CassetteError": "cassette",
+    "CassetteWriter": "cassette",
     "After": "faults",
     "Alter": "faults",
     "Close": "faults",
@@ -79,6 +86,7 @@ _HOMES = {
     "no_stream_left": "leaks",
     "StreamRecorder": "recorder",
     "Relay": "relay",
+    "ReplayServer": "replay",
     "UnfaithfulMessage": "schema",
     "check_message": "schema",
     "DeepgramServer": "server",

@@ -277,6 +277,8 @@ class Carrier:
         if not self._leaving:
             self._record(Said(text))
             self._client.send(text, self._fragment)
+            if self._dribble is None and time.monotonic() >= self._stalled_until:
+                self._client.write()  # what breaks after this message comes after it
 
     # What breaks.
 

@@ -8,6 +8,7 @@ from streamclient.testing.calls import PATIENCE, Call
 from streamclient.testing.engine import KitEngine, ScriptedWord
 from streamclient.testing.faults import Fault, Schedule
 from streamclient.testing.relay import Recorder, Relay
+from streamclient.testing.replay import ReplayServer
 
 __all__ = ["DeepgramServer"]
 
@@ -25,7 +26,11 @@ class DeepgramServer:
     """
 
     def __init__(
-        self, server: LocalServer | None = None, *, schedule: Schedule = (), recorders: Iterable[Recorder] = ()
+        self,
+        server: LocalServer | ReplayServer | None = None,
+        *,
+        schedule: Schedule = (),
+        recorders: Iterable[Recorder] = (),
     ) -> None:
         self._engine = KitEngine()
         self._own = LocalServer(self._engine) if server is None else None

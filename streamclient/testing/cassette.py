@@ -1,0 +1,247 @@
+"""Recorded sessions: everything that went over the wire, one JSON object a line, without credentials.
+
+The first line says what the file is. Every other line is one `streamclient.testing.entries.Entry`: what happened
+(``what``), on which connection (``connection``) and when (``at``, seconds since the first request).
+"""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import attrs
+
+from streamclient import __version__
+from streamclient.errors import StreamClientError
+from streamclient.testing.entries import (
+    Accepted,
+    Audio,
+    Closed,
+    Control,
+    Ended,
+    Entry,
+    Happening,
+    Refused,
+    Requested,
+    Said,
+)
+
+__all__ = ["Cassette", "CassetteError", "CassetteWriter", "RecordedConnection"]
+
+VERSION = 1
+KINDS: Mapping[str, type[Any]] = {
+    kind.__name__.lower(): kind for kind in (Requested, Accepted, Refused, Audio, Control, Said, Closed, Ended)
+}
+KEPT_HEADERS = re.compile(r"dg-.*|user-agent|content-type|retry-after|location|date|x-request-id")
+"""All others may carry a secret, or say nothing."""
+SECRET_PARAMETERS = {"token", "key", "api_key", "access_token", "authorization", "password"}
+REMOVED = "removed"
+
+
+class CassetteError(StreamClientError):
+    """A file is no cassette, or a broken one."""
+
+
+class CassetteWriter:
+    """Writes what a relay sees to a file; give it to the relay's ``recorders``.
+
+    Credentials are left out: of headers only harmless ones are kept, and the key a client came with is removed
+    wherever else it occurs. What was said is kept, so a cassette holds the transcript; with ``audio="hash"`` it does
+    not hold the voices.
+
+    Args:
+        path: of the file, which must not exist.
+        audio: ``"whole"``, or ``"hash"`` for the length of each frame, and the SHA-256 of all at the end.
+
+    Raises:
+        CassetteError: the file exists, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path, audio: Literal["whole", "hash"] = "whole") -> None:
+        self.path = Path(path)
+        self._whole = audio == "whole"
+        self._secrets: defaultdict[int, set[str]] = defaultdict(set)
+        self._hashes: defaultdict[int, Any] = defaultdict(hashlib.sha256)
+        self._lock = threading.Lock()
+        try:
+            self._file: IO[str] = self.path.open("x", encoding="utf-8")
+        except FileExistsError:
+            raise CassetteError(f"{self.path} exists", hint="Choose another name, or move it away.") from None
+        except OSError as error:
+            raise CassetteError(f"{self.path} cannot be written: {error.strerror}") from error
+        created = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        self._write({"cassette": VERSION, "by": f"streamclient {__version__}", "created": created, "audio": audio})
+
+    def __call__(self, entry: Entry) -> None:
+        """Write one line; any thread may call."""
+        with self._lock:
+            if not self._file.closed:
+                self._write(self._line(entry))
+
+    def close(self) -> None:
+        """Close the file; what happens later is not recorded."""
+        with self._lock:
+            self._file.close()
+
+    def __enter__(self) -> "CassetteWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _line(self, entry: Entry) -> dict[str, Any]:
+        what = entry.what
+        if isinstance(what, Requested):
+            self._secrets[entry.connection] = _secrets_in(what)
+        fields = self._clean(self._fields(entry.connection, what), self._secrets[entry.connection])
+        return {"at": round(entry.at, 6), "connection": entry.connection, "what": type(what).__name__.lower(), **fields}
+
+    def _fields(self, connection: int, what: Happening) -> dict[str, Any]:
+        if isinstance(what, Audio):
+            self._hashes[connection].update(what.data)
+            data = {"data": base64.b64encode(what.data).decode()} if self._whole else {}
+            return {"bytes": len(what.data), **data}
+        if isinstance(what, Ended):
+            return {"how": what.how, "audio_sha256": self._hashes.pop(connection, hashlib.sha256()).hexdigest()}
+        fields = attrs.asdict(what)
+        if isinstance(what, Requested | Accepted | Refused):
+            fields["headers"] = {name: value for name, value in what.headers.items() if KEPT_HEADERS.fullmatch(name)}
+        if isinstance(what, Requested):
+            fields["path"] = _without_secrets(what.path)
+        return fields
+
+    def _clean(self, value: Any, secrets: set[str]) -> Any:
+        if isinstance(value, dict):
+            return {name: one if name == "data" else self._clean(one, secrets) for name, one in value.items()}
+        if isinstance(value, str):
+            for secret in secrets:
+                value = value.replace(secret, REMOVED)
+        return value
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+
+def _secrets_in(request: Requested) -> set[str]:
+    """What the client authenticates with."""
+    given = request.headers.get("authorization", "").split()[-1:]
+    offered = [name.strip() for name in request.headers.get("sec-websocket-protocol", "").split(",")][1:]
+    asked = [value for name, value in parse_qsl(urlsplit(request.path).query) if name.lower() in SECRET_PARAMETERS]
+    return {secret for secret in (*given, *offered, *asked) if secret}
+
+
+def _without_secrets(path: str) -> str:
+    url = urlsplit(path)
+    pairs = parse_qsl(url.query, keep_blank_values=True)
+    kept = [(name, _without_password(value)) for name, value in pairs if name.lower() not in SECRET_PARAMETERS]
+    return urlunsplit(url._replace(query=urlencode(kept)))
+
+
+def _without_password(value: str) -> str:
+    """A callback URL may have a user and a password before the host."""
+    return re.sub(r"^(\w+://)[^/@]*@", rf"\1{REMOVED}@", value)
+
+
+@attrs.frozen
+class RecordedConnection:
+    """What happened on one connection.
+
+    Args:
+        entries: in order.
+    """
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def request(self) -> Requested:
+        """What the client asked for."""
+        request = self.entries[0].what
+        assert isinstance(request, Requested)
+        return request
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """Everything of one kind that happened."""
+        return [entry.what for entry in self.entries if isinstance(entry.what, kind)]
+
+
+@attrs.frozen
+class Cassette:
+    """A recorded session.
+
+    Args:
+        connections: in the order in which they were asked for.
+        has_audio: whether the audio is there; otherwise it is silence of the recorded length.
+    """
+
+    connections: tuple[RecordedConnection, ...]
+    has_audio: bool = True
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Cassette":
+        """Read a file; one that was cut off by a crash is read up to there.
+
+        Raises:
+            CassetteError: it cannot be read, or is no cassette.
+        """
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise CassetteError(f"{path} cannot be read: {error}") from error
+        objects = list(_objects(path, lines))
+        if not objects or objects[0].get("cassette") != VERSION:
+            raise CassetteError(
+                f"{path} is no cassette of version {VERSION}",
+                hint="Record one: streamclient relay --cassette FILE",
+            )
+        by_connection: defaultdict[int, list[Entry]] = defaultdict(list)
+        for number, line in enumerate(objects[1:], start=2):
+            entry = _entry(path, number, line)
+            by_connection[entry.connection].append(entry)
+        connections = [RecordedConnection(tuple(by_connection[number])) for number in sorted(by_connection)]
+        for connection in connections:
+            if not isinstance(connection.entries[0].what, Requested):
+                raise CassetteError(f"{path}: a connection does not begin with its request")
+        return cls(tuple(connections), objects[0].get("audio") == "whole")
+
+
+def _objects(path: str | Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    lines = [line for line in lines if line.strip()]
+    for number, line in enumerate(lines, start=1):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            if number == len(lines) > 1:
+                return  # a crash in the middle of the last line
+            raise CassetteError(f"{path}, line {number}: no JSON") from None
+        if not isinstance(found, dict):
+            raise CassetteError(f"{path}, line {number}: no JSON object")
+        yield found
+
+
+def _entry(path: str | Path, number: int, line: dict[str, Any]) -> Entry:
+    fields = dict(line)
+    try:
+        connection, at, kind = int(fields.pop("connection")), float(fields.pop("at")), KINDS[fields.pop("what")]
+        return Entry(connection, at, _happening(kind, fields))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CassetteError(f"{path}, line {number}: not what a cassette holds ({error})") from error
+
+
+def _happening(kind: type[Any], fields: dict[str, Any]) -> Happening:
+    if kind is Audio:
+        data = base64.b64decode(fields["data"]) if "data" in fields else bytes(fields["bytes"])
+        return Audio(data)
+    names = {field.name for field in attrs.fields(kind)}
+    happening: Happening = kind(**{name: value for name, value in fields.items() if name in names})
+    return happening
