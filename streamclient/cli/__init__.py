@@ -1,4 +1,4 @@
-"""The command line: ``streamclient transcribe``, ``recover``, ``serve`` and ``plugins``."""
+"""The command line: ``streamclient transcribe`` and its kin."""
 
 import os
 import sys
@@ -20,6 +20,8 @@ COMMANDS = {
     "transcribe": "Print the transcript of audio files or of standard input.",
     "recover": "Complete the transcript of a recording after a crash or a long outage.",
     "serve": "Run a local server that speaks Deepgram's live protocol.",
+    "relay": "Stand between a client and a server, to record a session or to break it.",
+    "replay": "Play a recorded session again, as a server or through plugins.",
     "plugins": "List the installed plugins, their options and hooks.",
 }
 """Every command with its line in the help; its module is imported when it is used."""

@@ -1,15 +1,23 @@
 """Options in groups, and the one that reads the settings files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from streamclient.cli.output import FORMATS
-from streamclient.settings import check_names, load_settings
+from streamclient.settings import Settings, check_names, load_settings
 
-__all__ = ["GroupedCommand", "GroupedOption", "config_option", "grouped", "output_options", "service_options"]
+__all__ = [
+    "GroupedCommand",
+    "GroupedOption",
+    "chosen_plugins",
+    "config_option",
+    "grouped",
+    "output_options",
+    "service_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -138,3 +146,18 @@ def _names(option: click.Parameter) -> list[str]:
     if not isinstance(option, click.Option) or not option.opts or option.name in ("help", "config"):
         return []
     return [name.removeprefix("--").replace("-", "_") for name in option.opts if name.startswith("--")]
+
+
+def chosen_plugins(settings: Settings, specs: Sequence[str]) -> list[object | str]:
+    """The plugins of the option and of the tables ``[plugins.NAME]``; the option's words win over the table's."""
+    from streamclient.plugin_options import parse_options
+    from streamclient.plugins import configure_plugin
+
+    tables = dict(settings.table("plugins"))
+    plugins: list[object | str] = []
+    for spec in specs:
+        name, _, words = spec.partition(":")
+        plain = name.endswith(".py") and name not in tables
+        options = {} if plain else {**tables.pop(name, {}), **parse_options(name, words)}
+        plugins.append(spec if plain else configure_plugin(name, options))
+    return plugins + [configure_plugin(name, table) for name, table in tables.items()]

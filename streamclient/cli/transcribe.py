@@ -11,7 +11,14 @@ import click
 
 from streamclient.cli.exits import UNEXPECTED, Verbosity
 from streamclient.cli.logs import log_to
-from streamclient.cli.options import GroupedCommand, config_option, grouped, output_options, service_options
+from streamclient.cli.options import (
+    GroupedCommand,
+    chosen_plugins,
+    config_option,
+    grouped,
+    output_options,
+    service_options,
+)
 from streamclient.cli.output import StdoutSinks, caption_style, plan_targets
 from streamclient.cli.query import parse_parameters, raw_format, to_options, unknown_parameters
 from streamclient.cli.screen import LiveScreen, open_screen
@@ -141,7 +148,7 @@ def _transcribe(sources: Sequence[str], choice: Choice) -> int:
     parameters = _parameters(choice)
     raw = raw_format(parameters)
     to_options(parameters, raw)  # what is wrong with them is said before any work
-    plugins = _plugins(choice)
+    plugins = chosen_plugins(choice.settings, choice.plugins)
     style = caption_style(choice.captions)
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
@@ -198,18 +205,3 @@ def _parameters(choice: Choice) -> dict[str, Any]:
     parameters = {**choice.settings.table("options"), **named, **parse_parameters(choice.option)}
     wants_interims = choice.interim or "utterance_end_ms" in parameters
     return {"interim_results": True, **parameters} if wants_interims else parameters
-
-
-def _plugins(choice: Choice) -> list[object | str]:
-    """The plugins of the option and of the tables ``[plugins.NAME]``; the option's words win over the table's."""
-    from streamclient.plugin_options import parse_options
-    from streamclient.plugins import configure_plugin
-
-    tables = dict(choice.settings.table("plugins"))
-    plugins: list[object | str] = []
-    for spec in choice.plugins:
-        name, _, words = spec.partition(":")
-        plain = name.endswith(".py") and name not in tables
-        options = {} if plain else {**tables.pop(name, {}), **parse_options(name, words)}
-        plugins.append(spec if plain else configure_plugin(name, options))
-    return plugins + [configure_plugin(name, table) for name, table in tables.items()]

@@ -5,6 +5,7 @@ Everything else is imported from here. What recognises or serves needs the extra
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from streamclient.testing.cassette import Cassette as Cassette
     from streamclient.testing.cassette import CassetteError as CassetteError
     from streamclient.testing.cassette import CassetteWriter as CassetteWriter
+    from streamclient.testing.cassette import RecordedConnection as RecordedConnection
     from streamclient.testing.faults import After as After
     from streamclient.testing.faults import Alter as Alter
     from streamclient.testing.faults import Close as Close
@@ -58,6 +60,7 @@ _HOMES = {
     "Cassette": "cassette",
     "CassetteError": "cassette",
     "CassetteWriter": "cassette",
+    "RecordedConnection": "cassette",
     "After": "faults",
     "Alter": "faults",
     "Close": "faults",
@@ -100,9 +103,20 @@ if not TYPE_CHECKING:  # a type checker knows the names, and that there are no o
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        value: object = getattr(_module(_HOMES[name]), name)
         globals()[name] = value
         return value
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("streamclient"):
+            raise
+        from streamclient.testing.missing import MissingKitError
+
+        raise MissingKitError(f"The test kit needs {error.name}, which is not installed.") from error
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ that stops for a while and is closed after ``CloseStream``. Further connections 
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -285,7 +285,7 @@ class Alter(Fault):
     how: Alteration
 
 
-FAULTS = {
+FAULTS: Mapping[str | None, type[Any]] = {
     kind.__name__: kind
     for kind in (
         Refuse, StaleCredential, SlowHandshake, Garbage, Reset, Fin, HalfOpen, Close, Stall, Say, Ping, Dribble,
@@ -306,22 +306,31 @@ def _to_json(fault: Fault) -> dict[str, Any]:
     return {"fault": type(fault).__name__, **attrs.asdict(fault)}
 
 
-def from_json(schedule: Iterable[Iterable[Mapping[str, Any]]]) -> list[list[Fault]]:
-    """A schedule from what :func:`to_json` made.
+def from_json(schedule: object) -> list[list[Fault]]:
+    """A schedule from what :func:`to_json` made; ``after`` may be missing where it is the default.
 
     Raises:
-        ValueError: there is no such fault, or it has no such field.
+        ValueError: it is no list of lists of faults, there is no such fault, or it has no such field.
     """
-    return [[_from_json(fault) for fault in faults] for faults in schedule]
+    return [[_from_json(fault) for fault in _list(faults)] for faults in _list(schedule)]
 
 
-def _from_json(fault: Mapping[str, Any]) -> Fault:
-    fields = {**fault, "after": After(**fault["after"])}
-    name = fields.pop("fault")
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"a schedule is a list of connections, each a list of faults, not {value!r:.60}")
+    return value
+
+
+def _from_json(fault: object) -> Fault:
+    if not isinstance(fault, dict) or not isinstance(fault.get("after", {}), dict):
+        raise ValueError(f"a fault is an object such as {_to_json(Reset())}, not {fault!r:.60}")
+    fields: dict[str, Any] = {name: After(**value) if name == "after" else value for name, value in fault.items()}
+    name = fields.pop("fault", None)
     try:
-        return FAULTS[name](**fields)
+        made: Fault = FAULTS[name](**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"there is no fault {name!r} with the fields {sorted(fields)}") from error
+    return made
 
 
 FAREWELLS = (

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 __all__ = ["no_stream_left", "no_thread_left"]
 
 OURS = "streamclient-"
-SERVING = ("streamclient-server", "streamclient-relay")
+SERVING = ("streamclient-server",)
 """Threads of a server, which may live longer than a test."""
 
 GRACE = 5.0

@@ -5,26 +5,28 @@ thread                    owns alone
 ========================  ==========================================================================
 whoever calls             ``start()`` and ``stop()``
 acceptor (one)            the listening socket
-connection (one each)     both sockets of the connection, and everything that happens on it
+handler (one each)        both sockets of a connection, and everything that happens on it
 ========================  ==========================================================================
 
 All wait in a selector, with a socket pair that wakes them to stop.
 """
 
-import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from types import TracebackType
 
+from streamclient.server.listener import Listener
 from streamclient.testing.calls import PATIENCE, Call
 from streamclient.testing.carrier import Carrier
-from streamclient.testing.entries import Entry, Happening, Requested
+from streamclient.testing.entries import Audio, Control, Entry, Happening, Requested, Said
 from streamclient.testing.faults import Fault, Schedule
+from streamclient.testing.listening import listen_here
 
 __all__ = ["Relay"]
+
+MOST_CONNECTIONS = 1000
 
 Recorder = Callable[[Entry], None]
 
@@ -43,6 +45,7 @@ class Relay:
         schedule: the faults of the first connection, of the second, and so on; further ones meet none.
         recorders: called with everything that happens, by the thread of the connection.
         port: to listen on; 0 for any free one.
+        remembers: whether calls keep what was sent and said; a relay that runs for days had better not.
 
     Attributes:
         calls: the connections so far, in the order in which they were asked for.
@@ -50,7 +53,13 @@ class Relay:
     """
 
     def __init__(
-        self, upstream: str, schedule: Schedule = (), recorders: Iterable[Recorder] = (), *, port: int = 0
+        self,
+        upstream: str,
+        schedule: Schedule = (),
+        recorders: Iterable[Recorder] = (),
+        *,
+        port: int = 0,
+        remembers: bool = True,
     ) -> None:
         self.upstream = upstream
         self.schedule: list[list[Fault]] = [list(faults) for faults in schedule]
@@ -58,13 +67,11 @@ class Relay:
         self.port = port
         self.failures: list[Exception] = []
         self._recorders = tuple(recorders)
+        self._remembers = remembers
         self._changed = threading.Condition()
         self._began: float | None = None
-        self._accepted = 0
-        self._carriers: list[Carrier] = []
-        self._threads: list[threading.Thread] = []
-        self._listener: socket.socket | None = None
-        self._waker: socket.socket | None = None
+        self._carriers: set[Carrier] = set()
+        self._listener: Listener | None = None
 
     @property
     def url(self) -> str:
@@ -72,28 +79,30 @@ class Relay:
         return f"ws://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Listen; returns when clients can connect."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
-        woken, self._waker = socket.socketpair()
-        self._start_thread(self._accept, self._listener, woken)
+        """Listen; returns when clients can connect.
+
+        Raises:
+            ServerStartError: the port is taken or not allowed.
+        """
+        sock = listen_here(self.port)
+        self.port = sock.getsockname()[1]
+        self._listener = Listener(sock, self._carry, MOST_CONNECTIONS)
+        self._listener.start()
 
     def stop(self) -> None:
-        """Cut all connections and end all threads.
+        """Cut all connections, and wait for their ends.
 
         Raises:
             Exception: what went wrong inside the relay, if anything did.
         """
         listener, self._listener = self._listener, None
-        if listener is None or self._waker is None:
+        if listener is None:
             return
-        self._waker.close()
-        deadline = time.monotonic() + PATIENCE
-        self._threads[0].join(PATIENCE)  # no new connection from here on
-        for carrier in self._carriers:
-            carrier.cut()
-        for thread in self._threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
+        listener.close()
+        with self._changed:
+            for carrier in self._carriers:
+                carrier.cut()
+            self._changed.wait_for(lambda: not self._carriers, PATIENCE)
         if self.failures:
             raise self.failures[0]
 
@@ -126,19 +135,16 @@ class Relay:
     ) -> None:
         self.stop()
 
-    def _accept(self, listener: socket.socket, woken: socket.socket) -> None:
-        with listener, woken, selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            selector.register(woken, selectors.EVENT_READ)
-            while woken not in [key.fileobj for key, _ in selector.select()]:
-                with suppress(BlockingIOError, ConnectionError):  # gone already
-                    sock, _ = listener.accept()
-                    self._start_carrier(sock)
-
-    def _start_carrier(self, sock: socket.socket) -> None:
+    def _carry(self, sock: socket.socket, _: object) -> None:
         carrier = Carrier(sock, self.upstream, self._admit, self.failures.append)
-        self._carriers.append(carrier)
-        self._start_thread(carrier.run)
+        with self._changed:
+            self._carriers.add(carrier)
+            if self._listener is None:  # accepted at the last moment
+                carrier.cut()
+        carrier.run()
+        with self._changed:
+            self._carriers.remove(carrier)
+            self._changed.notify_all()
 
     def _admit(self, request: Requested) -> tuple[list[Fault], bool, Callable[[Happening], None]]:
         """A client asks: the faults it meets, whether its credential was seen before, and where to tell the rest."""
@@ -161,14 +167,10 @@ class Relay:
                 entry = Entry(number, now - self._began, what)
                 for recorder in self._recorders:
                     recorder(entry)
-            call.add(what)
+            if self._remembers or not isinstance(what, Audio | Control | Said):
+                call.add(what)
 
         return record
-
-    def _start_thread(self, target: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, name="streamclient-relay", daemon=True)
-        self._threads.append(thread)
-        thread.start()
 
 
 def _credential(request: Requested | Call) -> str | None:

@@ -29,6 +29,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from streamclient.testing.cassette import Cassette, RecordedConnection
 from streamclient.testing.entries import Accepted, Audio, Closed, Control, Ended, Happening, Refused, Requested, Said
+from streamclient.testing.listening import listen_here
 from streamclient.testing.mishaps import control_type
 
 __all__ = ["ReplayServer"]
@@ -70,11 +71,14 @@ class ReplayServer:
         return f"ws://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Listen; returns when clients can connect."""
+        """Listen; returns when clients can connect.
+
+        Raises:
+            ServerStartError: the port is taken or not allowed.
+        """
         self._server = serve(
             self._handle,
-            "127.0.0.1",
-            self.port,
+            sock=listen_here(self.port),
             process_request=self._process_request,
             process_response=self._process_response,
             select_subprotocol=lambda _, offered: offered[0] if offered else None,
@@ -87,7 +91,7 @@ class ReplayServer:
         )
         self.port = self._server.socket.getsockname()[1]
         self._acceptor = threading.Thread(
-            target=self._server.serve_forever, name="streamclient-relay-replay", daemon=True
+            target=self._server.serve_forever, name="streamclient-server-replay", daemon=True
         )
         self._acceptor.start()
 
@@ -96,7 +100,7 @@ class ReplayServer:
         server, self._server = self._server, None
         if server is None or self._acceptor is None:
             return
-        shutdown = threading.Thread(target=server.shutdown, name="streamclient-relay-replay", daemon=True)
+        shutdown = threading.Thread(target=server.shutdown, name="streamclient-server-replay", daemon=True)
         shutdown.start()  # some versions wait for the connections ended below
         with self._lock:
             connections = list(self._open)

@@ -54,6 +54,18 @@ def test_a_fault_that_does_not_exist_is_named() -> None:
         from_json([[{"fault": "Lightning", "after": {"what": "bytes", "count": 0}}]])
 
 
+def test_a_fault_needs_no_moment() -> None:
+    """One that is written by hand has the default."""
+    assert from_json([[{"fault": "Refuse", "status": 503}], [{"fault": "Reset"}]]) == [[Refuse(503)], [Reset()]]
+
+
+@pytest.mark.parametrize("schedule", [{}, [{}], [[7]], [[{"fault": "Reset", "after": 3}]], [[{}]], None])
+def test_what_is_no_schedule_is_told(schedule: object) -> None:
+    """Before any connection is made."""
+    with pytest.raises(ValueError, match=r"schedule|fault"):
+        from_json(schedule)
+
+
 def test_the_same_seed_draws_the_same_schedule() -> None:
     """A failing schedule can be played again; another seed draws another."""
     assert random_schedule(7, 10.0) == random_schedule(7, 10.0)

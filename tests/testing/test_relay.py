@@ -379,7 +379,7 @@ def test_stopping_cuts_what_is_left() -> None:
     server.start()
     with listen(server, close_timeout=0.1), listen(server, close_timeout=0.1):
         server.stop()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("streamclient-relay")]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("streamclient-server")]
 
 
 def test_bytes_that_are_no_http_do_no_harm(server: DeepgramServer) -> None:
