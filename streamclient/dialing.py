@@ -181,7 +181,7 @@ class Attempt:
         if not self.address.is_secure:
             return self._sound(raw)
         self.step = f"agreeing on TLS with {self.address.place}"
-        context = self.options.ssl_context or _tls_context(self.options.ca_file)
+        context = self.options.ssl_context or _tls_context(self.options.ca_file, ssl.SSLContext)
         tls = context.wrap_socket(raw, server_hostname=self.address.host, do_handshake_on_connect=False)
         sound = self._sound(tls)
         try:
@@ -234,8 +234,11 @@ def _trusted(options: TransportOptions) -> str:
 
 
 @lru_cache(maxsize=16)
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """One context for all connections: reading the authorities takes ten times as long as a handshake."""
+def _tls_context(ca_file: str | None, _kind: type[ssl.SSLContext]) -> ssl.SSLContext:
+    """One context for all connections: reading the authorities takes ten times as long as a handshake.
+
+    But another one once gevent has replaced its kind, since the old one cannot wrap gevent's sockets.
+    """
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:

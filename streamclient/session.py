@@ -92,8 +92,13 @@ class Session:
         """The stream is to begin; `start` must follow.
 
         Raises:
-            InvalidState: it has begun before, or this is a forked child.
+            InvalidState: it has begun before, this is a forked child, or its locks are not those of its threads.
         """
+        if type(self._lock) is not type(threading.Lock()):
+            raise InvalidState(
+                "The client was made before gevent replaced Python's threads",
+                hint="Call gevent's monkey.patch_all() first in the program, or make the client where it is used.",
+            )
         with self._lock:
             self.check_process()
             if self._protocol.state is not StreamState.NEW:
