@@ -16,6 +16,7 @@ __all__ = [
     "config_option",
     "grouped",
     "output_options",
+    "plugin_option",
     "service_options",
 ]
 
@@ -113,6 +114,14 @@ output_options = _together(
     ),
 )
 """Where a transcript goes."""
+
+plugin_option = grouped("Work", "STREAMCLIENT")(
+    "--plugin",
+    "plugins",
+    metavar="NAME[:OPTION=VALUE,...]",
+    multiple=True,
+    help="Switch a plugin on: an installed one, or a .py file; repeatable.",
+)
 
 
 def config_option(table: str, prefix: str) -> Callable[[F], F]:

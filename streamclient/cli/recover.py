@@ -12,7 +12,15 @@ import click
 from streamclient.audio import Span
 from streamclient.cli.exits import DONE, PARTLY, UNEXPECTED, Verbosity, exit_code, report
 from streamclient.cli.logs import log_to
-from streamclient.cli.options import GroupedCommand, config_option, grouped, output_options, service_options
+from streamclient.cli.options import (
+    GroupedCommand,
+    chosen_plugins,
+    config_option,
+    grouped,
+    output_options,
+    plugin_option,
+    service_options,
+)
 from streamclient.cli.output import (
     FileSink,
     Sink,
@@ -59,6 +67,7 @@ changed = grouped("Service", "STREAMCLIENT_RECOVER")
 @changed("-o", "--option", metavar="PARAM=VALUE", multiple=True, help="Any parameter of the service; repeatable.")
 @service_options
 @output_options
+@plugin_option
 @config_option("recover", "STREAMCLIENT")
 @work("-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
 @work("-v", "--verbose", count=True, help="Log what happens; -vv also tracebacks.")
@@ -94,6 +103,7 @@ class Choice:
     output_dir: Path | None
     overwrite: bool
     captions: tuple[str, ...]
+    plugins: tuple[str, ...]
     quiet: bool
     verbose: int
 
@@ -194,6 +204,7 @@ class Work:
         self._name = recording.lines.name
         self._choice = choice
         self._style = caption_style(choice.captions)
+        self._plugins()  # what is wrong with them is said before any work
         self._screen = screen
         self._interrupt = interrupt
         self._stack = stack
@@ -222,7 +233,7 @@ class Work:
             self._screen.notice(f"still missing: {_shown(left)}; the same command goes on from there")
             return code or PARTLY
         self._screen.notice(f"complete now, also in {self._name}")
-        return code
+        return code or (PARTLY if self._recovery.plugin_errors else DONE)
 
     def write(self, targets: Sequence[Target], stdout: StdoutSinks) -> None:
         """Write the whole transcript."""
@@ -257,7 +268,14 @@ class Work:
     def _connect(self, options: ListenOptions, listener: object) -> "StreamClient":
         if self._service is None:
             self._service = choose_service(self._choice, "recover", self._screen, self._stack)
-        return self._service.client(options, [listener])
+        return self._service.client(options, [listener, *self._plugins()])
+
+    def _plugins(self) -> list[object | str]:
+        """Those that are named here: what is switched on for new streams, a recording of them perhaps, stays off."""
+        named = {spec.partition(":")[0] for spec in self._choice.plugins}
+        tables = {name: table for name, table in self._choice.settings.table("plugins").items() if name in named}
+        settings = attrs.evolve(self._choice.settings, tables={"plugins": tables})
+        return chosen_plugins(settings, self._choice.plugins)
 
     def _send(self, client: "StreamClient", chunks: Iterable[bytes]) -> bool:
         return send_all(client, chunks, self._interrupt)

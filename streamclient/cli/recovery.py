@@ -77,12 +77,14 @@ class Recovery:
         track: its audio, or ``None`` where that can only be heard as a whole.
         parameters: of the query string.
         progress: is told how far the audio is heard, in seconds.
+        plugin_errors: failures of plugins so far.
     """
 
     recording: Recording
     track: Track | None
     parameters: Mapping[str, Any]
     progress: Callable[[float], None] = lambda _: None
+    plugin_errors: int = 0
 
     @property
     def options(self) -> ListenOptions:
@@ -158,6 +160,7 @@ class Recovery:
                 sent = send(client, chunks)
             whole = sent and client.transcript.complete
         finally:
+            self.plugin_errors += client.stats.plugin_errors
             self._keep(listener.heard, span if whole else None, client.request_ids)
         return whole
 

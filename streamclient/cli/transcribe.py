@@ -17,6 +17,7 @@ from streamclient.cli.options import (
     config_option,
     grouped,
     output_options,
+    plugin_option,
     service_options,
 )
 from streamclient.cli.output import StdoutSinks, caption_style, plan_targets
@@ -70,13 +71,7 @@ audio, service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Audi
 @output_options
 @output("--json", "as_json", is_flag=True, help="One JSON object per event and line on standard output, as it comes.")
 @work("-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Files at a time.")
-@work(
-    "--plugin",
-    "plugins",
-    metavar="NAME[:OPTION=VALUE,...]",
-    multiple=True,
-    help="Switch a plugin on: an installed one, or a .py file; repeatable.",
-)
+@plugin_option
 @config_option("transcribe", "STREAMCLIENT")
 @work("-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
 @work("-v", "--verbose", count=True, help="Log what happens; -vv also tracebacks.")

@@ -182,6 +182,19 @@ def test_parameters_can_be_changed(tmp_path: Path, capsys: Capture, monkeypatch:
     assert "language" not in service.call.path
 
 
+def test_plugins_may_change_what_is_recovered(tmp_path: Path, capsys: Capture, home: Path) -> None:
+    """Those that are named; what the settings switch on for new streams, such as another recording, stays off."""
+    record(tmp_path, audio(BLOCKS))
+    (home / "streamclient.toml").write_text("[plugins.record]\npath = 'other'\n")
+    with serving(hearing(Random(3))) as service:
+        document = recovered(tmp_path, service, capsys, "--plugin", "redact:word=w150")
+    words = [word.word for word in words_of(document)]
+    assert "w149" in words
+    assert "w150" not in words
+    assert "w150" not in (tmp_path / "call.jsonl").read_text()
+    assert not (home / "other.jsonl").exists()
+
+
 def test_line_that_was_cut_short_is_left_out(tmp_path: Path, capsys: Capture) -> None:
     """The one that was being written when the process was killed; lines that are added begin anew."""
     lines = record(tmp_path, audio(BLOCKS), ends=False)
