@@ -1,6 +1,8 @@
 """The manual: every block of code in it runs, everything public is in it, and it is built without a warning."""
 
 import doctest
+import html
+import inspect
 import os
 import re
 import shlex
@@ -158,17 +160,38 @@ def test_public_names_are_in_the_reference(documented: set[str]) -> None:
     assert expected - documented == set()
 
 
+HOOKS = [(specs, hook) for specs in (StreamHooks, ExtensionHooks) for hook in hook_names(specs)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_hooks_are_in_the_reference(documented: set[str]) -> None:
-    """Every hook has an entry."""
-    hooks = {
-        f"streamclient.hookspecs.{specs.__name__}.{hook}"
-        for specs in (StreamHooks, ExtensionHooks)
-        for hook in hook_names(specs)
-    }
+@pytest.mark.parametrize(("specs", "hook"), HOOKS)
+def test_hooks_are_in_the_manual_with_their_exact_signature(specs: type, hook: str, manual: Path) -> None:
+    """Name, arguments, types and what is returned, to the letter."""
+    page = "reference/hooks.html" if specs is StreamHooks else "howto/extensions.html"
+    name = re.escape(f"{specs.__module__}.{specs.__name__}.{hook}")
+    entry = re.search(
+        rf'<dt [^>]*id="{name}">(.*?)<a class="headerlink"', (manual / page).read_text("utf-8"), re.DOTALL
+    )
+    assert entry
+    shown = html.unescape(re.sub(r"<[^>]*>", "", entry[1]))
 
-    assert hooks - documented == set()
+    signature = str(inspect.signature(getattr(specs, hook))).replace("(self, ", "(").replace("->", "→")
+
+    assert letters_of(shown) == letters_of(hook + signature)
+
+
+def letters_of(signature: str) -> str:
+    """A signature without blanks, quotes and the names of modules."""
+    return re.sub(r"\b(?:\w+\.)+|[\s'\"]", "", signature)
+
+
+@pytest.mark.parametrize(("specs", "hook"), HOOKS)
+def test_every_hook_has_a_test(specs: type, hook: str) -> None:
+    """Some plugin in the tests implements it."""
+    pattern = re.compile(rf"@hookimpl[^\n]*\n *def {hook}\(")
+
+    assert any(pattern.search(file.read_text(encoding="utf-8")) for file in (ROOT / "tests").rglob("test_*.py"))
 
 
 @pytest.mark.slow

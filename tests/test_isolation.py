@@ -1,7 +1,11 @@
 """Guarantee 5: a plugin cannot hurt the stream, nor another plugin."""
 
 import contextvars
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -302,3 +306,104 @@ def test_a_client_serves_one_stream() -> None:
             client.open()
         with pytest.raises(InvalidState):
             client.open()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # that is what the test is about
+def test_a_plugin_may_fork_a_process() -> None:
+    """The child has the plugin's thread alone; what it does to its copy of the stream does not reach the parent's."""
+    statuses: list[int] = []
+    listener = Listener()
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                client.send(b"from the child")
+            except InvalidState:
+                os._exit(7)
+            os._exit(1)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    with serving(obedient(*WORDS, metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[hooked(fork), listener])
+        with client:
+            client.send(b"audio")
+
+    assert statuses == [7] * 5
+    assert len(listener.finals) == 5
+    assert service.call.audio == b"audio"
+    assert client.transcript.complete
+    assert client.stats.plugin_errors == 0
+
+
+def test_a_plugin_may_start_a_program() -> None:
+    """One that ends after the hook has returned, and writes to nobody's socket."""
+    programs: list[subprocess.Popen[bytes]] = []
+    with serving(obedient(*WORDS, metadata())) as service:
+        start = hooked(lambda: programs.append(subprocess.Popen([sys.executable, "-c", "pass"])))
+        client = StreamClient(RAW, url=service.url, plugins=[start])
+        with client:
+            client.send(b"audio")
+
+    assert [program.wait(SOON) for program in programs] == [0] * 5
+    assert client.transcript.complete
+
+
+def test_a_plugin_may_close_its_stream() -> None:
+    """close() in a hook only asks; what was accepted is transcribed, the others hear it, nobody waits in a circle."""
+    answers: list[Transcript] = []
+    listener = Listener()
+
+    def script(call: Call) -> None:
+        call.read()
+        call.say(WORDS[0])
+        call.read_until()
+        call.end(*WORDS[1:], metadata())
+
+    with serving(script) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[hooked(lambda: answers.append(client.close())), listener])
+        client.open()
+        client.send(b"audio")
+        list(client.events())
+        transcript = client.close()
+
+    assert transcript.complete
+    assert len(answers) == len(listener.finals) == 5
+    assert not answers[0].complete
+    assert service.call.texts.count('{"type": "CloseStream"}') == 1
+    assert listener.failures == []
+
+
+@pytest.mark.parametrize(
+    ("act", "errors"),
+    [
+        (lambda release: release.wait(SOON), 1),
+        (lambda release: 1 / 0, 5),
+        (lambda release: sys.exit("a plugin that thinks it is a program"), 5),
+        (lambda release: threading.Thread(target=release.wait, args=(SOON,)).start(), 0),
+    ],
+    ids=["hangs", "raises", "exits", "starts a thread"],
+)
+def test_nobody_is_disturbed_and_close_keeps_its_budget(act: Callable[[threading.Event], object], errors: int) -> None:
+    """Whatever a plugin does in its hooks: the others hear all, and close(timeout) returns in time with everything."""
+    release, listeners = threading.Event(), [Listener(), Listener()]
+    with serving(obedient(*WORDS, metadata())) as service:
+        plugins = [listeners[0], hooked(lambda: act(release)), listeners[1]]
+        client = StreamClient(RAW, url=service.url, plugins=plugins)
+        client.open()
+        client.send(b"audio")
+        started = time.monotonic()
+        transcript = client.close(timeout=1.0)
+        took = time.monotonic() - started
+        stats = client.stats
+        release.set()
+        for lane in client._stream.dispatcher._lanes:
+            assert lane._worker.ended.wait(SOON)
+
+    assert took < 3.0
+    assert transcript.complete
+    assert [listener.finals for listener in listeners] == [[f"word{number}" for number in range(5)]] * 2
+    assert [listener.closed for listener in listeners] == [1, 1]
+    assert stats.plugin_errors == errors
+    assert stats.plugins[1].name == "Plugin"

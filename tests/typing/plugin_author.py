@@ -5,13 +5,17 @@ The lines with ``type: ignore`` must stay errors: an ignore that is no longer ne
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import attrs
+import click
 
 from streamclient import (
+    AudioInput,
     FluxOptions,
+    LanePolicy,
     ListenOptions,
     Message,
     Metadata,
@@ -116,6 +120,52 @@ class Subtitles:
             self.path.write_text("\n".join(self._lines), encoding="utf-8")
         self._done.set()
         print(stream.id, transcript.text, transcript.to_dict()["gaps"])
+
+
+class Spelling:
+    """Change what everyone sees."""
+
+    lane_policy = LanePolicy(required=True, process_timeout=2.0)
+
+    @hookimpl
+    def process_utterance(self, stream: StreamView, utterance: Utterance) -> Utterance | None:
+        """Return another one, or nothing."""
+        return attrs.evolve(utterance, text=utterance.text.title()) if utterance.words else None
+
+    @hookimpl
+    def process_result(self, result: Results | TurnInfo) -> Results | TurnInfo:
+        """Return one of the same type."""
+        if isinstance(result, TurnInfo):
+            return attrs.evolve(result, transcript="")
+        return attrs.evolve(result, alternatives=())
+
+    @hookimpl
+    def on_close(self, stream: StreamView) -> None:
+        """Read what it has cost."""
+        for plugin in stream.stats.plugins:
+            seconds: float = sum(hook.seconds for hook in plugin.hooks)
+            print(plugin.name, plugin.busy_in, seconds)
+        LanePolicy(max_event=5)  # type: ignore[call-arg]
+
+
+# A module in the group of extensions has hooks of its own.
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add a command."""
+
+    @cli.command()
+    def hello() -> int:
+        """Say hello."""
+        return 0
+
+
+@hookimpl
+def register_sources(register: Callable[[str, Callable[[str], AudioInput]], None]) -> None:
+    """Add a kind of audio."""
+    register("silence", lambda address: bytes(32000 * int(address.partition(":")[2])))
+    register("silence", lambda: b"")  # type: ignore[misc,arg-type]
 
 
 @hookimpl
