@@ -176,6 +176,9 @@ if TYPE_CHECKING:
     from streamclient.options import (
         ListenOptions as ListenOptions,
     )
+    from streamclient.plugins import (
+        configure_plugin as configure_plugin,
+    )
     from streamclient.policies import (
         BufferPolicy as BufferPolicy,
     )
@@ -266,6 +269,7 @@ _HOMES = {
     "Word": "messages",
     "FluxOptions": "options",
     "ListenOptions": "options",
+    "configure_plugin": "plugins",
     "BufferPolicy": "policies",
     "LanePolicy": "policies",
     "ReconnectPolicy": "policies",

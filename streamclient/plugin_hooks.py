@@ -1,11 +1,12 @@
 """From an event to the hooks of one plugin."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, get_args
 
 from attrs import evolve, frozen
 
-from streamclient.errors import PluginError
+from streamclient.errors import OptionsError, PluginError
 from streamclient.events import (
     Audio,
     Closed,
@@ -101,12 +102,13 @@ class LoadedPlugin:
         name: unique among the plugins of the stream.
         plugin: the module or object with the hooks.
         hooks: names of the hooks it implements.
+        policy: how its lane is to treat it.
     """
 
-    def __init__(self, name: str, plugin: object) -> None:
+    def __init__(self, name: str, plugin: object, lane: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.name = name
         self.plugin = plugin
-        self.policy = _policy_of(name, plugin)
+        self.policy = _policy_of(name, plugin, lane)
         callers = callers_of(name, plugin, StreamHooks)
         self.hooks = frozenset(callers)
         self._calls = HookCalls(name, self.policy.slow_after)
@@ -186,8 +188,12 @@ class LoadedPlugin:
                     report(route.hook, error)
 
 
-def _policy_of(name: str, plugin: object) -> LanePolicy:
+def _policy_of(name: str, plugin: object, lane: Mapping[str, Any]) -> LanePolicy:
+    """What the plugin says of itself, and the user on top of it."""
     policy = getattr(plugin, "lane_policy", None) or LanePolicy()
     if not isinstance(policy, LanePolicy):
         raise PluginError(f"Plugin {name!r}: lane_policy must be a LanePolicy, not {type(policy).__name__}")
-    return policy
+    try:
+        return evolve(policy, **dict(lane))
+    except OptionsError as error:
+        raise PluginError(f"Plugin {name!r}: {error.message}") from error

@@ -21,6 +21,7 @@ from streamclient.installed import Installed, find_installed
 from streamclient.plugin_hooks import LoadedPlugin
 from streamclient.plugin_manager import hooks_of
 from streamclient.plugin_options import PluginOption, nearest, options_of, parse_options, read_options
+from streamclient.policies import LanePolicy
 
 __all__ = [
     "GROUP",
@@ -35,6 +36,9 @@ __all__ = [
 GROUP = "streamclient.plugins"
 """The entry point group of named plugins."""
 
+LANE = "lane"
+"""What the options for a plugin's lane begin with."""
+
 FILE_SPEC = re.compile(r"(?P<path>(?:[A-Za-z]:[\\/])?[^:]*\.py)(?::(?P<options>.*))?", re.DOTALL)
 """``./my_plugin.py`` or ``./my_plugin.py:name=value``; the colon of a Windows drive is part of the path."""
 
@@ -45,11 +49,31 @@ class ConfiguredPlugin:
 
     Args:
         source: an installed name, or the path of a ``.py`` file.
-        options: by name, each as a text or in its own type.
+        options: by name, each as a text or in its own type. Those whose names begin with ``lane.``, and those of a
+            table ``lane``, are for its lane: fields of `LanePolicy`.
     """
 
     source: str
     options: Mapping[str, object] = field(factory=dict, repr=False)
+
+    @property
+    def own_options(self) -> Mapping[str, object]:
+        """The options of the plugin itself."""
+        return {name: value for name, value in self.options.items() if name != LANE and not name.startswith(f"{LANE}.")}
+
+    @property
+    def lane_options(self) -> Mapping[str, object]:
+        """The options of its lane, in their own types.
+
+        Raises:
+            PluginError: one is unknown, or has a wrong type or value.
+        """
+        table = self.options.get(LANE, {})
+        if not isinstance(table, Mapping):
+            raise PluginError(f"Plugin {self.source!r}: {LANE} is a table", hint=f"Write {LANE}.max_events=500.")
+        start = f"{LANE}."
+        written = {name.removeprefix(start): self.options[name] for name in self.options if name.startswith(start)}
+        return read_options(f"{self.source}:{LANE}", LanePolicy, {**table, **written})
 
     @property
     def is_file(self) -> bool:
@@ -64,13 +88,14 @@ class ConfiguredPlugin:
     def make(self) -> object:
         """The plugin for one stream."""
         if self.is_file:
-            return _make_from_file(self.name, Path(self.source).expanduser(), self.options)
-        return _make(self.source, _installed(self.source).load(), self.options)
+            return _make_from_file(self.name, Path(self.source).expanduser(), self.own_options)
+        return _make(self.source, _installed(self.source).load(), self.own_options)
 
     def check(self) -> None:
-        """Refuse wrong options of an installed plugin without making it."""
+        """Refuse wrong options of an installed plugin, and of any lane, without making it."""
+        self.lane_options  # noqa: B018 - asking for them reads them
         if not self.is_file:
-            _arguments(self.source, _installed(self.source).load(), self.options)
+            _arguments(self.source, _installed(self.source).load(), self.own_options)
 
 
 def configure_plugin(name: str, options: Mapping[str, object]) -> object:
@@ -78,7 +103,8 @@ def configure_plugin(name: str, options: Mapping[str, object]) -> object:
 
     Args:
         name: of an installed plugin, or the path of a ``.py`` file.
-        options: by name, each as a text or in its own type; a table of a TOML file, for example.
+        options: by name, each as a text or in its own type; a table of a TOML file, for example. A table ``lane`` has
+            fields of `LanePolicy`.
 
     Raises:
         PluginError: the plugin or an option is unknown, or an option has a wrong type.
@@ -103,7 +129,8 @@ def load_plugins(specs: Iterable[object | str]) -> tuple[LoadedPlugin, ...]:
     specs = list(specs)
     _refuse_twins(specs)
     made = [_resolve(spec) for spec in specs]
-    return tuple(itertools.starmap(LoadedPlugin, _with_unique_names(made)))
+    names = _unique([name for name, _, _ in made])
+    return tuple(LoadedPlugin(name, plugin, lane) for name, (_, plugin, lane) in zip(names, made, strict=True))
 
 
 def _refuse_twins(specs: list[object]) -> None:
@@ -115,27 +142,26 @@ def _refuse_twins(specs: list[object]) -> None:
             raise PluginError(f"The plugin {twin!r} is given {count} times")
 
 
-def _with_unique_names(made: list[tuple[str, object]]) -> list[tuple[str, object]]:
-    taken: set[str] = set()
-    unique = []
-    for name, plugin in made:
+def _unique(names: list[str]) -> list[str]:
+    unique: list[str] = []
+    for name in names:
         candidates = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-        free = next(candidate for candidate in candidates if candidate not in taken)
-        taken.add(free)
-        unique.append((free, plugin))
+        unique.append(next(candidate for candidate in candidates if candidate not in unique))
     return unique
 
 
-def _resolve(spec: object) -> tuple[str, object]:
+def _resolve(spec: object) -> tuple[str, object, Mapping[str, object]]:
+    """Name, plugin, and the options of its lane."""
     if isinstance(spec, PathLike):
         spec = ConfiguredPlugin(str(fspath(spec)))
     if isinstance(spec, str):
         spec = _parse(spec)
     if isinstance(spec, ConfiguredPlugin):
-        return spec.name, spec.make()
+        lane = spec.lane_options
+        return spec.name, spec.make(), lane
     name = getattr(spec, "__name__", None)
     name = name if isinstance(name, str) else type(spec).__name__
-    return name, _make(name, spec, {}) if isinstance(spec, type) else spec
+    return name, _make(name, spec, {}) if isinstance(spec, type) else spec, {}
 
 
 def _parse(spec: str) -> ConfiguredPlugin:

@@ -166,6 +166,8 @@ def _secret(value: Any, path: Path, name: str, literal: bool) -> str:
 
 def _resolved(value: Any, path: Path, name: str) -> Any:
     """Follow ``{env = "NAME"}`` and ``{file = "path"}``; a relative path starts at the settings file."""
+    if isinstance(value, list):
+        return [_resolved(one, path, name) for one in value]
     if not isinstance(value, dict) or set(value) not in ({"env"}, {"file"}):
         return value
     if "env" in value:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 import streamclient
-from streamclient import Opened, PluginError, StreamView, hookimpl
+from streamclient import LanePolicy, Opened, PluginError, StreamView, hookimpl
 from streamclient.events import Event
 from streamclient.plugins import (
     ConfiguredPlugin,
@@ -370,6 +370,33 @@ class TestNames:
         (folder / "late_plugin.py").write_text("from streamclient import hookimpl\n@hookimpl\ndef on_open(): ...\n")
 
         assert only("late").hooks == {"on_open"}
+
+
+class TestLaneOptions:
+    def test_the_user_has_the_last_word_on_a_lane(self, stranger: Path, tmp_path: Path) -> None:
+        """As text, as a table, and over what the plugin says of itself."""
+        text = "lane_policy = LanePolicy(required=True, max_events=5)\n@hookimpl\ndef on_open(): ...\n"
+        own = write(tmp_path, f"from streamclient import LanePolicy\n{text}")
+
+        assert only("shout").policy == LanePolicy()
+        assert only("shout:mark=?,lane.max_events=7,lane.slow-after=2").policy == LanePolicy(max_events=7, slow_after=2)
+        assert only(f"{own}:lane.max_events=7").policy == LanePolicy(required=True, max_events=7)
+        table = configure_plugin("shout", {"mark": "?", "lane": {"max_events": 7, "required": True}})
+        assert only(table).policy == LanePolicy(max_events=7, required=True)
+        assert repr(only(table).plugin) == "Shout(mark='?', times=1)"
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ("lane.max_event=7", "has no option 'max_event'; did you mean 'max_events'?"),
+            ("lane.max_events=many", "max_events='many' is not allowed; allowed is a whole number or none"),
+            ("lane.max_events=0", "max_events=0 is not allowed"),
+            ("lane=7", "lane is a table. Write lane.max_events=500"),
+        ],
+    )
+    def test_a_wrong_lane_is_refused(self, stranger: Path, options: str, reason: str) -> None:
+        """Like any wrong option."""
+        assert reason in refusal(f"shout:{options}")
 
 
 class TestConfigurePlugin:

@@ -57,6 +57,16 @@ def test_secrets_come_from_the_environment_and_from_files(user: Path, monkeypatc
     assert "t1" not in repr(settings)
 
 
+def test_a_list_may_hold_secrets(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its values can come from somewhere else."""
+    monkeypatch.setenv("OLD", "k1")
+    Path("streamclient.toml").write_text(
+        '[plugins.webhook]\nsecret = [{env = "OLD"}, "plain"]\nlane = {max_events = 5}\n'
+    )
+
+    assert load_settings().table("plugins") == {"webhook": {"secret": ["k1", "plain"], "lane": {"max_events": 5}}}
+
+
 def test_a_plugins_table_is_read_for_its_own_commands(user: Path) -> None:
     """As the plugin gets it, and empty where there is none."""
     Path("streamclient.toml").write_text('[plugins.webhook]\nurl = "http://x"\n')
