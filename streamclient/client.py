@@ -152,7 +152,7 @@ class StreamClient:
         self._options = options
         self._timeouts = timeouts
         self._protocol = Protocol(options, timeouts, buffer, reconnect)
-        connector = _Connector(_stream_url(url, options), Credentials(api_key, access_token), transport, timeouts)
+        connector = _Connector(stream_url(url, options), Credentials(api_key, access_token), transport, timeouts)
         dispatcher = Dispatcher(buffer.max_events)
         opening = Opening(options.encoding)
         session = Session(self.id[:8], self._protocol, opening, connector, dispatcher.publish, dispatcher.taps)
@@ -365,7 +365,16 @@ def as_bytes(audio: bytearray | memoryview | bytes) -> bytes:
     raise TypeError(f"Audio is bytes, bytearray or memoryview, not {type(audio).__name__}")
 
 
-def _stream_url(base: str | None, options: ListenOptions | FluxOptions) -> str:
+def stream_url(base: str | None, options: ListenOptions | FluxOptions) -> str:
+    """The whole URL of a stream.
+
+    Args:
+        base: as `StreamClient` is given it.
+        options: path and query.
+
+    Raises:
+        OptionsError: not a base.
+    """
     base = base or os.environ.get("STREAMCLIENT_URL") or SERVICE_URL
     try:
         parts = urlsplit(base)

@@ -18,7 +18,7 @@ from streamclient.policies import TransportOptions
 from streamclient.refusals import MOST_WORDS, NO_WEBSOCKET, tunnel_refused
 from streamclient.sockets import Cancelled, SoundSocket, wait_ready
 
-__all__ = ["Address", "Attempt"]
+__all__ = ["PROXY_PORT", "Address", "Attempt", "proxy_for", "trusted"]
 
 MOST_HANDSHAKE_BYTES = 128 * 1024
 PROXY_PORT = 3128
@@ -100,18 +100,20 @@ class Attempt:
 
     def reach(self) -> SoundSocket:
         """A socket to the server, through the proxy where there is one, with TLS where it is wanted."""
-        proxy = self.proxy = proxy_for(self.address, self.options)
-        if proxy is None:
-            raw = self._dial(self.address.host, self.address.port)
-        else:
-            raw = self._dial(proxy.hostname or "", proxy.port or PROXY_PORT, "the proxy ")
+        raw = self.dial()
         try:
-            if proxy is not None:
-                self._tunnel(raw, proxy)
-            return self._secure(raw)
+            self.tunnel(raw)
+            return self.secure(raw)
         except BaseException:
             raw.close()
             raise
+
+    def dial(self) -> socket.socket:
+        """Connect to the server, or to the proxy before it."""
+        proxy = self.proxy = proxy_for(self.address, self.options)
+        if proxy is None:
+            return self._dial(self.address.host, self.address.port)
+        return self._dial(proxy.hostname or "", proxy.port or PROXY_PORT, "the proxy ")
 
     def _dial(self, host: str, port: int, role: str = "") -> socket.socket:
         """Try each address of the host; each gets its share of the time that is left."""
@@ -149,8 +151,11 @@ class Attempt:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
-    def _tunnel(self, raw: socket.socket, proxy: SplitResult) -> None:
-        """Ask an HTTP proxy for a tunnel (RFC 9110, CONNECT)."""
+    def tunnel(self, raw: socket.socket) -> None:
+        """Ask the proxy, where there is one, for a tunnel (RFC 9110, CONNECT)."""
+        proxy = self.proxy
+        if proxy is None:
+            return
         self.step = f"asking the proxy {proxy.hostname}:{proxy.port or PROXY_PORT} for a tunnel"
         place = self.address.place
         request = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n"
@@ -177,7 +182,8 @@ class Attempt:
         sound.allowance = MOST_HANDSHAKE_BYTES
         return sound
 
-    def _secure(self, raw: socket.socket) -> SoundSocket:
+    def secure(self, raw: socket.socket) -> SoundSocket:
+        """Agree on TLS where it is wanted."""
         if not self.address.is_secure:
             return self._sound(raw)
         self.step = f"agreeing on TLS with {self.address.place}"
@@ -215,14 +221,14 @@ class Attempt:
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> ConnectError:
         hint = CERTIFICATE_HINTS.get(error.verify_code) or (
-            f"Trusted is what {_trusted(self.options)} holds; name another file with TransportOptions(ca_file=...) "
+            f"Trusted is what {trusted(self.options)} holds; name another file with TransportOptions(ca_file=...) "
             "or in SSL_CERT_FILE."
         )
         place = self.address.place
         return ConnectError(f"The certificate of {place} is not trusted: {error.verify_message}", hint=hint)
 
 
-def _trusted(options: TransportOptions) -> str:
+def trusted(options: TransportOptions) -> str:
     """Where the authorities come from."""
     if options.ssl_context is not None:
         return "the ssl_context of TransportOptions"

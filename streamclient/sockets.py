@@ -62,6 +62,11 @@ class SoundSocket:
         self._lock = threading.Lock()
         self._received = memoryview(b"")
 
+    @property
+    def tls(self) -> ssl.SSLSocket | None:
+        """The TLS object, for questions while no other thread uses the socket; ``None`` without TLS."""
+        return self._tls
+
     # What websocket-client calls.
 
     def recv(self, size: int) -> bytes:

@@ -23,6 +23,7 @@ COMMANDS = {
     "relay": "Stand between a client and a server, to record a session or to break it.",
     "replay": "Play a recorded session again, as a server or through plugins.",
     "plugins": "List the installed plugins, their options and hooks.",
+    "doctor": "Find out why there is no transcript: check everything between here and it.",
 }
 """Every command with its line in the help; its module is imported when it is used."""
 
@@ -35,6 +36,7 @@ Examples:
   ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
   streamclient serve --port 8765                 a server for tests, without a key
   streamclient plugins                           what can be switched on with --plugin
+  streamclient doctor                            why there is no transcript
 
 With DEEPGRAM_API_KEY set, Deepgram transcribes. Without a key and a --url, a recogniser on this machine does;
 its quality is not Deepgram's.

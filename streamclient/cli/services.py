@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamclient.client import StreamClient
     from streamclient.options import ListenOptions
 
-__all__ = ["Service", "ServiceChoice", "choose_service", "send_all"]
+__all__ = ["Service", "ServiceChoice", "choose_service", "find_credentials", "send_all"]
 
 SEND_SLICE = 0.2
 """Seconds after which a full buffer is left alone to look for a Ctrl-C."""
@@ -103,7 +103,7 @@ def choose_service(choice: ServiceChoice, table: str, screen: Screen, stack: Exi
     timeouts = Timeouts()
     if choice.timeout is not None:
         timeouts = Timeouts(connect=choice.timeout, send=choice.timeout, close=choice.timeout)
-    api_key, access_token = _credentials(choice.settings)
+    api_key, access_token, _ = find_credentials(choice.settings)
     if choice.local or not (choice.url or api_key or access_token):
         why = "" if choice.local else "no API key, so "
         return Service(url=_local_url(why, screen, stack), api_key="local", timeouts=timeouts, decodes=False)
@@ -112,21 +112,20 @@ def choose_service(choice: ServiceChoice, table: str, screen: Screen, stack: Exi
     return Service(url=choice.url, api_key=api_key, access_token=access_token, timeouts=timeouts)
 
 
-def _credentials(settings: Settings) -> tuple[str | None, str | None]:
-    """API key and access token: the first place that has one of them decides."""
-    places: tuple[Mapping[str, str | None], ...] = (
-        {
-            "api_key": os.environ.get("STREAMCLIENT_API_KEY"),
-            "access_token": os.environ.get("STREAMCLIENT_ACCESS_TOKEN"),
-        },
-        {"api_key": os.environ.get("DEEPGRAM_API_KEY")},
-        settings.secrets,
+def find_credentials(settings: Settings) -> tuple[str | None, str | None, str]:
+    """API key, access token, and where they are from: the first place that has one of them decides."""
+    environ = os.environ
+    places: tuple[tuple[str, Mapping[str, str | None]], ...] = (
+        ("$STREAMCLIENT_API_KEY", {"api_key": environ.get("STREAMCLIENT_API_KEY")}),
+        ("$STREAMCLIENT_ACCESS_TOKEN", {"access_token": environ.get("STREAMCLIENT_ACCESS_TOKEN")}),
+        ("$DEEPGRAM_API_KEY", {"api_key": environ.get("DEEPGRAM_API_KEY")}),
+        (" and ".join(map(str, settings.files)), settings.secrets),
     )
-    for place in places:
+    for name, place in places:
         if place.get("api_key") or place.get("access_token"):
             api_key = place.get("api_key") or None
-            return api_key, None if api_key else place["access_token"]
-    return None, None
+            return api_key, None if api_key else place["access_token"], name
+    return None, None, ""
 
 
 def _local_url(why: str, screen: Screen, stack: ExitStack) -> str:
