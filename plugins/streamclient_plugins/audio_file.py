@@ -46,6 +46,8 @@ ANYTHING = ".audio"
 SUFFIXES = tuple(dict.fromkeys([*(suffix for _, _, suffix in SIGNATURES), *CODECS.values(), ANYTHING]))
 """Every suffix that a recording can get."""
 
+FLAGS = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
 Options = ListenOptions | FluxOptions
 
 
@@ -65,10 +67,9 @@ class AudioFile:
         self._path = path
         self._header = _wav_header(options, None)
         self._options = options
-        flags = os.O_TRUNC if overwrite else os.O_EXCL
-        self._file = io.FileIO(path, "wb", opener=lambda name, _: os.open(name, _WRITE | flags, 0o666))
-        self._write(self._header)
-        self._size = 0
+        more = os.O_TRUNC if overwrite else os.O_EXCL
+        self._file = io.FileIO(path, "wb", opener=lambda name, _: os.open(name, FLAGS | more, 0o666))
+        self.write(self._header)
 
     def write(self, audio: bytes) -> None:
         """Add audio. When it cannot all be written, the recording ends with what could.
@@ -91,18 +92,14 @@ class AudioFile:
             return
         with self._file:
             size = os.fstat(self._file.fileno()).st_size - len(self._header)
-            header = _wav_header(self._options, size)
-            if header and self._file.seekable():
+            if self._header and size >= 0 and self._file.seekable():
                 self._file.seek(0)
-                self._file.write(header)
+                self._file.write(_wav_header(self._options, size))
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) or 0 :]
-
-
-_WRITE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def suffix_of(options: Options, start: bytes) -> str:

@@ -69,10 +69,12 @@ class Record(JsonLines):
     def on_audio(self, stream: StreamView, audio: bytes) -> None:
         """Write it; the first bytes decide what kind of file it is."""
         self.open(stream)
-        if self._audio is None and self._base is not None:
-            self._begin(stream, self._base, audio)
-        if self._audio is not None:
-            self._audio.write(audio)
+        try:
+            if self._base is not None:
+                self._begin(stream, self._base, audio)
+        finally:  # a line that could not be written must not cost audio
+            if self._audio is not None:
+                self._audio.write(audio)
 
     @hookimpl
     def on_close(self, stream: StreamView, transcript: Transcript) -> None:

@@ -232,8 +232,10 @@ class Work:
         if left:
             self._screen.notice(f"still missing: {_shown(left)}; the same command goes on from there")
             return code or PARTLY
+        if code:
+            return code
         self._screen.notice(f"complete now, also in {self._name}")
-        return code or (PARTLY if self._recovery.plugin_errors else DONE)
+        return PARTLY if self._recovery.plugin_errors else DONE
 
     def write(self, targets: Sequence[Target], stdout: StdoutSinks) -> None:
         """Write the whole transcript."""

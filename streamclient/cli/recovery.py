@@ -1,7 +1,9 @@
 """Transcribing what a recording has no transcript of, and adding it to the recording."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -174,18 +176,18 @@ class Recovery:
             for piece in pieces(one, missing.get(one.channel, ()), known.get(one.channel, ()))
         ]
         filled = [gap for gap in self.gaps() if span and span.start <= gap.start and gap.end <= span.end]
-        if found or filled:
-            with _Appender(self.recording, self.options) as appender:
-                for piece in found:
-                    appender.add(piece)
-                for gap in filled:
-                    appender.fill(gap, request_ids)
         self.recording = attrs.evolve(
             self.recording,
             heard=(*self.recording.heard, *found),
             recovered=(*self.recording.recovered, *filled),
             request_ids=tuple(dict.fromkeys((*self.recording.request_ids, *request_ids))),
         )
+        if found or filled:
+            with _Appender(self.recording, self.options) as appender:
+                for piece in found:
+                    appender.add(piece)
+                for gap in filled:
+                    appender.fill(gap, request_ids)
 
     def _words_at(self, channel: int, spans: tuple[Span, ...]) -> list[Word]:
         """The known words that reach into these spans: few, at their edges."""
@@ -226,7 +228,7 @@ class _Appender:
     def __enter__(self) -> "_Appender":
         with self._naming_errors():
             self._lines.open(self._view)
-            if not self._path.read_bytes().endswith(b"\n"):  # a killed process has left the start of a line
+            if not _ends_with_a_line(self._path):  # a killed process has left the start of one
                 self._lines.write(b"\n")
         return self
 
@@ -254,3 +256,9 @@ class _Appender:
             yield
         except OSError as error:
             raise StreamClientError(f"{self._path} cannot be written: {error.strerror or error}") from error
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"

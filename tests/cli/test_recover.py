@@ -3,6 +3,9 @@
 import io
 import itertools
 import json
+import os
+import subprocess
+import sys
 import threading
 import wave
 from pathlib import Path
@@ -308,6 +311,27 @@ def test_kill_of_recover_harms_nothing(tmp_path: Path, start: Start, capsys: Cap
             process.wait()
         with serving(hearing(random)) as service:
             assert_complete(recovered(folder, service, capsys), SECONDS)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_what_cannot_be_added_is_printed_all_the_same(tmp_path: Path) -> None:
+    """A full disk costs the recording its completion, not the user the words."""
+    lines = record(tmp_path, audio(BLOCKS))
+    before = lines.read_bytes()
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before)}, {len(before)}))"
+    program = f"{limited}; from streamclient.cli import run; import sys; sys.exit(run(sys.argv[1:]))"
+    with serving(hearing(Random(12))) as service:
+        done = subprocess.run(
+            [sys.executable, "-c", program, "recover", str(lines), "--url", service.url],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "also in" not in done.stderr
+    assert done.stdout.split() == [word for word, *_ in spoken(BLOCKS)]
+    assert lines.read_bytes() == before
 
 
 class TestContainers:

@@ -210,6 +210,18 @@ class Errors:
         self.said.append(f"{plugin} {hook} {type(error).__name__} {error}")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_lines_that_cannot_be_written_cost_no_audio(play: Play) -> None:
+    """Each failure is reported; the audio is there from its first byte."""
+    Path("talk.jsonl").symlink_to("/dev/full")
+
+    raised = play("record:path=talk", [Audio(b"abcd"), Audio(b"ef"), CLOSED], View(options=RAW))
+
+    assert [hook for hook, _ in raised] == ["on_audio", "on_close"]
+    with wave.open("talk.wav") as file:
+        assert file.readframes(100) == b"abcdef"
+
+
 FULL_DISK = """
 import resource, sys
 from streamclient import ListenOptions, StreamClient
@@ -245,6 +257,25 @@ def test_a_full_disk_ends_the_recording_and_not_the_stream(tmp_path: Path) -> No
     assert "the recording ends here, the stream goes on: 'talk.wav'" in error
     assert (tmp_path / "talk.wav").stat().st_size == 20_000
     assert lines(tmp_path / "talk.jsonl")[-1]["event"] == "close"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_a_disk_that_is_full_from_the_start_is_said_once(tmp_path: Path) -> None:
+    """Not even the header fits; later audio is not tried again."""
+    script = (
+        f"import resource, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from tests.plugins.test_record import RAW, AudioFile, Path\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "try: AudioFile(Path('talk.wav'), RAW, overwrite=False)\n"
+        "except OSError as error: print(error)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+
+    assert "the recording ends here" in done.stdout
+    assert done.stderr == ""
 
 
 def test_a_stream_is_recorded_from_its_first_byte_to_its_last(tmp_path: Path) -> None:
