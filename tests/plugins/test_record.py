@@ -264,7 +264,7 @@ def test_a_disk_that_is_full_from_the_start_is_said_once(tmp_path: Path) -> None
     """Not even the header fits; later audio is not tried again."""
     script = (
         f"import resource, sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from tests.plugins.test_record import RAW, AudioFile, Path\n"
+        "from tests.plugins.test_record import RAW, Path\nfrom streamclient_plugins.audio_file import AudioFile\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
         "try: AudioFile(Path('talk.wav'), RAW, overwrite=False)\n"
         "except OSError as error: print(error)\n"
