@@ -14,6 +14,7 @@ from streamclient.server.engines.scripted import ScriptedEngine
 from streamclient.server.protocol import Close, ListenProtocol, Output
 from streamclient.server.query import parse_request
 from streamclient.server.settings import Timeouts
+from streamclient.testing.schema import check_message
 
 SECOND = bytes(32_000)
 SCRIPT = [("one", 0.5, 0.9), ("two", 1.0, 1.4), ("three", 3.0, 3.5)]
@@ -35,6 +36,9 @@ def send(protocol: ListenProtocol, *frames: bytes | str | dict[str, Any], now: f
             outputs += protocol.receive_audio(frame, now)
         else:
             outputs += protocol.receive_text(frame if isinstance(frame, str) else json.dumps(frame), now)
+    for output in outputs:
+        if not isinstance(output, Close):
+            check_message(output)
     return outputs
 
 

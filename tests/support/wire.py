@@ -8,6 +8,7 @@ import attrs
 import websocket
 
 from streamclient.server import LocalServer
+from streamclient.testing.schema import check_message
 
 CLOSE = {"type": "CloseStream"}
 RAW = "encoding=linear16&sample_rate=16000"
@@ -55,7 +56,7 @@ def send(ws: Any, *frames: bytes | str | dict[str, Any]) -> None:
 
 
 def read(ws: Any) -> Heard:
-    """Read to the end."""
+    """Read to the end; what comes is what the service could have sent."""
     messages: list[dict[str, Any]] = []
     while True:
         opcode, data = ws.recv_data()
@@ -63,6 +64,7 @@ def read(ws: Any) -> Heard:
             ws.shutdown()
             return Heard(messages, int.from_bytes(data[:2], "big") or None, data[2:].decode())
         messages.append(json.loads(data))
+        check_message(messages[-1])
 
 
 def converse(server: LocalServer, query: str, frames: Iterable[bytes | str | dict[str, Any]]) -> Heard:
