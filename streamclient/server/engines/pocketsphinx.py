@@ -2,7 +2,8 @@
 
 What makes it usable live is the cepstral mean: batch decoding normalises an utterance with its own mean, a live
 decoder starts with one that fits nobody. So the beginning of each utterance is held back, its mean estimated on a
-small decoder in batch mode, mixed with the running mean of the stream, and set before live decoding begins.
+small decoder in batch mode, mixed with the running mean of the stream, and set before live decoding begins. An interim
+that is wanted earlier has an estimate of its own, and what it is made from is decoded again.
 """
 
 import contextlib
@@ -22,8 +23,10 @@ from streamclient.server.engines.voice import VoiceActivity
 
 __all__ = ["PocketsphinxEngine"]
 
-HELD_BACK = 3 * SAMPLE_RATE // 2
+HELD_BACK = 3 * SAMPLE_RATE
 """Samples at the beginning of an utterance that its mean is estimated from."""
+EARLY = 3 * SAMPLE_RATE // 2
+"""Samples from which on an interim is worth an estimate of its own."""
 RUNNING_WEIGHT = 0.3
 """Share of the stream's running mean in the mean an utterance starts with."""
 BLOCK = SAMPLE_RATE // 10
@@ -70,7 +73,10 @@ class PocketsphinxRecogniser(Recogniser):
         self.pool = pool
         self.voice = VoiceActivity()
         self.decoder: Decoder | None = None  # leased while an utterance is decoded
+        self.heard: list[Samples] = []  # decoded, and may have to be again
         self.waiting: list[Samples] = []  # not decoded yet
+        self.length = 0  # samples of the open utterance
+        self.estimated = 0  # of these, those the mean was estimated from
         self.start = 0.0
         self.mean: Mean | None = None  # of the utterances so far
 
@@ -81,18 +87,22 @@ class PocketsphinxRecogniser(Recogniser):
     def begin(self, start: float) -> None:
         """Open an utterance."""
         self.start = start
+        self.heard, self.waiting = [], []
+        self.length = self.estimated = 0
 
     def feed(self, samples: Samples) -> None:
         """Hold back the beginning, then decode as soon as a decoder is free."""
         self.waiting.append(samples)
-        waiting = sum(map(len, self.waiting))
-        if self.decoder is None and waiting >= HELD_BACK:
-            self._start_decoding(self.pool.lease())
-        elif self.decoder and waiting >= BLOCK:
+        self.length += len(samples)
+        if self.estimated < HELD_BACK <= self.length:
+            self._start_decoding(self.decoder or self.pool.lease())
+        elif self.decoder and sum(map(len, self.waiting)) >= BLOCK:
             self._decode()
 
     def words(self) -> list[Word]:
-        """Return what the decoder has so far."""
+        """Return what the decoder has so far; begin to decode if nothing has begun."""
+        if self.decoder is None and self.length >= EARLY:
+            self._start_decoding(self.pool.lease())
         if self.decoder is None:
             return []
         return [self._word(*segment[:3], INTERIM_CONFIDENCE) for segment in _segments(self.decoder)]
@@ -101,12 +111,14 @@ class PocketsphinxRecogniser(Recogniser):
         """Decode what waits, and read the words."""
         try:
             with self._some_decoder() as decoder:
+                if self.estimated < min(self.length, HELD_BACK):
+                    self._start_decoding(decoder)
                 self._decode()
                 decoder.end_utt()
                 self.mean = _read_mean(decoder, update=True)
                 return [self._word(*segment) for segment in _segments(decoder)]
         finally:
-            self.waiting = []
+            self.heard, self.waiting = [], []
 
     def close(self) -> None:
         """Give the decoder back."""
@@ -124,16 +136,21 @@ class PocketsphinxRecogniser(Recogniser):
             self.pool.give_back(decoder)
             return
         with self.pool.spare() as decoder:
-            self._start_decoding(decoder)
             yield decoder
             self.decoder = None
 
     def _start_decoding(self, decoder: Decoder | None) -> None:
+        """Decode all there is of the utterance, on a decoder that may have begun with it already."""
         if decoder is None:
             return
+        if self.decoder:
+            self.decoder.end_utt()
         self.decoder = decoder
         _start_utterance(decoder)
-        own = self.pool.estimate(np.concatenate(self.waiting)[:HELD_BACK])
+        begun = np.concatenate([*self.heard, *self.waiting])
+        self.heard, self.waiting = [], [begun]
+        self.estimated = min(self.length, HELD_BACK)
+        own = self.pool.estimate(begun[: self.estimated])
         decoder.set_cmn(",".join(map(str, _mixed(own, self.mean))))
         self._decode()
 
@@ -141,6 +158,7 @@ class PocketsphinxRecogniser(Recogniser):
         assert self.decoder
         if self.waiting:
             self.decoder.process_raw(np.concatenate(self.waiting).tobytes())
+            self.heard += self.waiting if self.estimated < HELD_BACK else []
             self.waiting = []
 
     def _word(self, text: str, first: int, last: int, confidence: float) -> Word:

@@ -130,6 +130,7 @@ class WhisperRecogniser(Recogniser):
             word_timestamps=True,
             without_timestamps=True,
             condition_on_previous_text=False,
+            temperature=0.0,  # a second and third try would come too late
             no_speech_threshold=LONGEST_SILENT,
             hotwords=self.terms or None,
         )
