@@ -24,6 +24,14 @@ def _chunks(source: AudioInput) -> Iterator[bytes]:
     return audio_chunks(source)
 
 
+def _stem(name: str | PathLike[str]) -> str:
+    if isinstance(name, str) and "://" in name:
+        from streamclient.sources.web import web_path
+
+        return web_path(name).stem
+    return Path(name).stem
+
+
 @contextmanager
 def _named(source: AudioInput) -> Iterator[None]:
     """Let the hooks of a stream that is opened meanwhile know what its audio is called."""
@@ -31,7 +39,7 @@ def _named(source: AudioInput) -> Iterator[None]:
     if not isinstance(name, str | PathLike):
         yield
         return
-    token = source_stem.set(Path(name).stem)
+    token = source_stem.set(_stem(name))
     try:
         yield
     finally:

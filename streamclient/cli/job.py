@@ -174,12 +174,18 @@ class Job:
     def _stream(self, client: StreamClient, source: AudioSource) -> Transcript:
         """Send all of it and wait for the end. A stop before the connection stands is no failure."""
         chunks = self._paced(source) if self.plan.realtime else source.chunks
+        broken: SourceError | None = None
         try:
             with client:
-                send_all(client, chunks, self.plan.interrupt)
+                try:
+                    send_all(client, chunks, self.plan.interrupt)
+                except SourceError as error:  # what was sent has a transcript all the same
+                    broken = error
         except StreamClientError:
             if not self._was_cut(client):
                 raise
+        if broken is not None:
+            raise broken
         return client.transcript
 
     def _was_cut(self, client: StreamClient) -> bool:

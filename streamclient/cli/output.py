@@ -14,6 +14,7 @@ from streamclient.cli.screen import Screen, printable
 from streamclient.errors import OptionsError, PluginError, StreamClientError
 from streamclient.events import Transcript, Utterance
 from streamclient.sources.files import STDIN
+from streamclient.sources.web import web_path
 
 if TYPE_CHECKING:
     from streamclient.messages import Results, TurnInfo
@@ -97,7 +98,7 @@ def plan_targets(
 
 
 def _file_name(template: str, source: str, format_name: str) -> str:
-    path = Path("stdin" if source == STDIN else source)
+    path = Path("stdin" if source == STDIN else web_path(source) if "://" in source else source)
     try:
         unknown = [name for _, name, _, _ in Formatter().parse(template) if name not in (None, *TEMPLATE_FIELDS)]
         if unknown:

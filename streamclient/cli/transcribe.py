@@ -39,6 +39,7 @@ Examples:
   streamclient transcribe *.wav -f txt -f json -j 4    files talk.txt, talk.json, ... four at a time
   streamclient transcribe talk.wav -f srt -f vtt       captions, files talk.srt and talk.vtt
   streamclient transcribe call.raw --encoding mulaw --sample-rate 8000
+  streamclient transcribe https://example.com/talk.mp3
   ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
   streamclient transcribe - --json < talk.wav | jq -r 'select(.event == "utterance").text'
   streamclient transcribe talk.wav -o keyterm=Deepgram -o smart_format=false --plugin jsonl:path=talk.jsonl
@@ -57,7 +58,7 @@ audio, service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Audi
     epilog=EPILOG,
     context_settings={"max_content_width": 100},
 )
-@click.argument("files", metavar="[FILE|-]...", nargs=-1)
+@click.argument("files", metavar="[FILE|URL|-]...", nargs=-1)
 @audio("--encoding", type=click.Choice(RAW_ENCODINGS), help="Encoding of raw audio; not for WAV, MP3 and the like.")
 @audio("--sample-rate", type=click.IntRange(min=1), metavar="HZ", help="Sample rate of raw audio.")
 @audio("--channels", type=click.IntRange(min=1), metavar="N", help="Interleaved channels of raw audio.")
@@ -77,7 +78,7 @@ audio, service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Audi
 @work("-v", "--verbose", count=True, help="Log what happens; -vv also tracebacks.")
 @click.pass_context
 def command(ctx: click.Context, /, files: tuple[str, ...], **options: Any) -> int:
-    """Print the transcript of audio files, or of standard input (-).
+    """Print the transcript of audio files, of audio on the web, or of standard input (-).
 
     WAV and other containers (MP3, FLAC, Ogg, WebM, MP4) say themselves what they are; raw audio needs --encoding,
     --sample-rate and --channels. Standard output carries the transcript and nothing else, an utterance per line, in
@@ -128,7 +129,9 @@ class Choice:
 
 def _sources(files: tuple[str, ...]) -> tuple[str, ...]:
     if not files:
-        raise click.UsageError("There is no audio: name a file, or - for standard input.", click.get_current_context())
+        raise click.UsageError(
+            "There is no audio: name a file, an address, or - for standard input.", click.get_current_context()
+        )
     if files.count(STDIN) > 1:
         raise click.UsageError("Standard input can be read only once.", click.get_current_context())
     return files

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from streamclient.sources.errors import SourceError
 from streamclient.sources.registered import opened_by_extension
+from streamclient.sources.web import WebAudio, is_web_address
 
 __all__ = ["BLOCK_BYTES", "Audio", "audio_chunks"]
 
@@ -21,14 +22,17 @@ def audio_chunks(source: Audio) -> Iterator[bytes]:
     """Yield the bytes of ``source`` in blocks, in order, as soon as they are there.
 
     Args:
-        source: path of a file, or an address that an extension knows; bytes; a file opened in binary mode, which is
-            read from where it stands and is not closed; or an iterable of bytes, which is passed on block by block.
+        source: path of a file; an address of the web, or one that an extension knows; bytes; a file opened in binary
+            mode, which is read from where it stands and is not closed; or an iterable of bytes, which is passed on
+            block by block.
 
     Raises:
         SourceError: the file cannot be opened or read. A path that leads nowhere is refused at once, not at the
             first block.
         TypeError: the source holds text, or is none of the above.
     """
+    if isinstance(source, str) and is_web_address(source):
+        return iter(WebAudio(source))
     fetched = opened_by_extension(source) if isinstance(source, str) else None
     if fetched is not None:
         return audio_chunks(fetched)

@@ -1,4 +1,4 @@
-"""Audio as a person names it: a file, a named pipe, ``-`` for standard input, or an address an extension knows."""
+"""Audio as a person names it: a file, a named pipe, ``-`` for standard input, an address of the web or an extension."""
 
 import os
 import select
@@ -8,7 +8,6 @@ from io import FileIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 from attrs import frozen
@@ -19,6 +18,7 @@ from streamclient.sources.chunks import BLOCK_BYTES, audio_chunks, cannot_read, 
 from streamclient.sources.errors import SourceError
 from streamclient.sources.registered import opened_by_extension
 from streamclient.sources.wav import WavFormat, is_wav, read_wav_format
+from streamclient.sources.web import WebAudio, WebPipe, is_web_address, shown, web_path
 
 __all__ = ["STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
 
@@ -101,7 +101,7 @@ def wait_readable(descriptor: int) -> bool:
 
 
 def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable = wait_readable) -> AudioSource:
-    """Open a file, a named pipe, standard input (``-``), or an address that an extension knows.
+    """Open a file, a named pipe, standard input (``-``), or an address: of the web, or one that an extension knows.
 
     Args:
         spec: the path, or ``-``, or the address.
@@ -114,6 +114,8 @@ def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable =
         AudioRejected: it is empty, or a damaged WAV file.
         OptionsError: ``raw`` is given for audio in a container.
     """
+    if is_web_address(spec):
+        return _describe_web(spec, WebPipe(WebAudio(spec)), raw, readable)
     fetched = opened_by_extension(spec)
     if fetched is not None:
         return fetched if isinstance(fetched, AudioSource) else _describe_fetched(spec, fetched, raw)
@@ -171,6 +173,22 @@ def _describe(spec: str, file: FileIO, raw: RawFormat | None, readable: Readable
     return _timed(source, file, position, start) if raw is None else _timed_raw(source, size)
 
 
+def _describe_web(address: str, pipe: WebPipe, raw: RawFormat | None, readable: Readable) -> AudioSource:
+    try:
+        source = _describe(shown(address), pipe.file, raw, readable)
+    except BaseException:
+        pipe.close()
+        pipe.check()
+        raise
+    return attrs.evolve(source, stem=web_path(address).stem, chunks=_checked(source.chunks, pipe), close=pipe.close)
+
+
+def _checked(chunks: Iterator[bytes], pipe: WebPipe) -> Iterator[bytes]:
+    """The end of the pipe is the end of the audio, or an error."""
+    yield from chunks
+    pipe.check()
+
+
 def _describe_fetched(spec: str, audio: Any, raw: RawFormat | None) -> AudioSource:
     close = getattr(audio, "close", lambda: None)
     try:
@@ -182,7 +200,7 @@ def _describe_fetched(spec: str, audio: Any, raw: RawFormat | None) -> AudioSour
         raise
     return AudioSource(
         name=spec,
-        stem=Path(urlsplit(spec).path).stem or "audio",
+        stem=web_path(spec).stem,
         chunks=chain([start], chunks),
         raw=raw,
         container=container,

@@ -59,6 +59,7 @@ def test_directory_and_template_name_the_files() -> None:
     assert plan("x/a.wav", template="{parent}/{name}.{format}")[0][0].path == Path("x/a.wav.txt")
     assert plan("-", template="{stem}.txt")[0][0].path == Path("stdin.txt")
     assert plan("a.wav", template="-") == [[Target("txt")]]
+    assert plan("https://example.com/x/talk.wav?key=1.2", directory=Path("d"))[0][0].path == Path("d/talk.txt")
 
 
 @pytest.mark.parametrize("template", ["{what}", "{stem", "{stem!x}", "{}", "{stem.real}"])

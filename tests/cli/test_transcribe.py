@@ -10,6 +10,7 @@ import pytest
 
 from streamclient.server import LocalServer
 from tests.cli.conftest import invoke, write_wav
+from tests.sources import test_web as web
 from tests.support.service import Call, final, interim, metadata, obedient, serving
 
 Capture = pytest.CaptureFixture[str]
@@ -362,3 +363,26 @@ def test_wrong_limits_of_captions_are_wrong_use(limits: str, message: str, wav: 
     code, out, err = invoke(capsys, ["transcribe", wav, "-f", "vtt", "--captions", limits])
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_audio_from_the_web_is_transcribed(wav: str, capsys: Capture) -> None:
+    """As a file is, byte by byte, and files are called after it."""
+    data = Path(wav).read_bytes()
+    with serving(HELLO) as service, web.serving(web.file(data)) as server:
+        code, out, _ = invoke(capsys, ["transcribe", f"{server}/a/b.wav?key=1", "--url", service.url])
+        assert (code, out) == (0, "hello there\ngood bye\n")
+        assert service.call.audio == data
+    with serving(HELLO) as service, web.serving(web.file(data)) as server:
+        arguments = ["-f", "txt", "-f", "json", "--plugin", "text:path={stem}.log", "-q"]
+        assert invoke(capsys, ["transcribe", f"{server}/a/b.wav?key=1", *arguments, "--url", service.url])[0] == 0
+    assert {path.name for path in Path().iterdir()} >= {"b.txt", "b.json", "b.log"}
+
+
+def test_what_came_before_the_web_broke_off_has_its_transcript(wav: str, capsys: Capture) -> None:
+    """The stream ends properly, and then the failure is said."""
+    data = Path(wav).read_bytes()
+    with serving(HELLO) as service, web.serving(web.Breaking(data, 10_000, ranges=False)) as server:
+        code, out, err = invoke(capsys, ["transcribe", f"{server}/talk.wav", "--url", service.url])
+    assert (code, out) == (1, "hello there\ngood bye\n")
+    assert "talk.wav broke off after 10000 bytes" in err
+    assert service.call.audio == data[:10_000]

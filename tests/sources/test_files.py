@@ -144,9 +144,9 @@ def test_empty_file_is_refused(tmp_path: Path) -> None:
         open_source(write(tmp_path / "talk.wav", b""))
 
 
-@pytest.mark.parametrize("spec", ["nope.wav", "https://example.com/a.wav"])
+@pytest.mark.parametrize("spec", ["nope.wav", "gopher://example.com/a.wav"])
 def test_source_that_cannot_be_opened_is_refused(spec: str) -> None:
-    """A missing file and a web address are clear errors with a next step."""
+    """A missing file and an address of an unknown kind are clear errors with a next step."""
     with pytest.raises(SourceError) as caught:
         open_source(spec)
     assert caught.value.hint
