@@ -228,7 +228,7 @@ def test_what_came_before_a_failure_is_kept(wav: str, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "name a file, or - for standard input"),
+        ([], "name a file, an address, or - for standard input"),
         (["-", "-"], "only once"),
         (["talk.wav", "-f", "srtt"], "'srtt' is not one of"),
         (["talk.wav", "--encoding", "linear16"], "sample_rate=None is not allowed"),
