@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from attrs import evolve
-
 from streamclient.events import HookStats
 
 __all__ = ["TRACE", "HookCalls"]
@@ -20,7 +18,7 @@ TRACE = "STREAMCLIENT_TRACE_PLUGINS"
 """The environment variable that lets every call be printed to standard error."""
 
 SHORT = reprlib.Repr()
-SHORT.maxstring = SHORT.maxother = 60
+SHORT.maxstring = SHORT.maxother = 120
 
 
 class HookCalls:
@@ -34,7 +32,7 @@ class HookCalls:
     def __init__(self, plugin: str, slow_after: float) -> None:
         self._plugin = plugin
         self._slow_after = slow_after
-        self._stats: dict[str, HookStats] = {}
+        self._counters: dict[str, _Counter] = {}
         self._current: tuple[str, float] | None = None
         self._traced = os.environ.get(TRACE, "") not in ("", "0")
 
@@ -57,7 +55,10 @@ class HookCalls:
     @property
     def stats(self) -> tuple[HookStats, ...]:
         """The counters of each hook that was called, in the order of first calls."""
-        return tuple(self._stats.copy().values())
+        return tuple(
+            HookStats(hook=hook, calls=counter.calls, seconds=counter.seconds, slowest=counter.slowest)
+            for hook, counter in self._counters.copy().items()
+        )
 
     @property
     def busy(self) -> tuple[str, float] | None:
@@ -77,11 +78,25 @@ class HookCalls:
             self._count(hook, time.perf_counter() - started)
 
     def _count(self, hook: str, seconds: float) -> None:
-        before = self._stats.get(hook) or HookStats(hook=hook)
-        slowest = max(before.slowest, seconds)
-        if seconds > self._slow_after >= before.slowest:
-            log.warning("The plugin %s is slow: it took %.2f s in %s", self._plugin, seconds, hook)
-        self._stats[hook] = evolve(before, calls=before.calls + 1, seconds=before.seconds + seconds, slowest=slowest)
+        counter = self._counters.get(hook)
+        if counter is None:
+            counter = self._counters[hook] = _Counter()
+        counter.calls += 1
+        counter.seconds += seconds
+        if seconds > counter.slowest:
+            if seconds > self._slow_after >= counter.slowest:
+                log.warning("The plugin %s is slow: it took %.2f s in %s", self._plugin, seconds, hook)
+            counter.slowest = seconds
+
+
+class _Counter:
+    """The calls of one hook. Not a frozen value: it counts every event of every stream."""
+
+    __slots__ = ("calls", "seconds", "slowest")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.seconds = self.slowest = 0.0
 
 
 def _milliseconds(started: float) -> str:
@@ -89,6 +104,6 @@ def _milliseconds(started: float) -> str:
 
 
 def trace(text: str) -> None:
-    """Print a line at once, whole."""
-    now = time.strftime("%H:%M:%S")
-    sys.stderr.write(f"{now} {threading.current_thread().name} {text}\n")
+    """Print a line at once, whole; a program without a standard error has none."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {threading.current_thread().name} {text}\n")

@@ -446,9 +446,43 @@ def test_plugin_that_is_hopelessly_behind_is_stopped(caplog: pytest.LogCaptureFi
     (failure,) = [event for event in other.events if isinstance(event, PluginFailed)]
     assert (failure.plugin, failure.hook) == ("stuck", "")
     assert isinstance(failure.error, PluginOverrun)
+    assert failure.error.undelivered == 3
     assert [event for event in other.events if not isinstance(event, PluginFailed)] == [*events, CLOSED]
     assert stuck.events == [OPENED]
     assert "stuck fell too far behind" in caplog.text
+
+
+def test_slow_plugin_is_warned_of_before_it_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, when half of its lane is full, with what keeps it busy; its counters say the same."""
+    stuck = Stuck()
+    stuck.busy = ("on_final", 2.0)
+    with running(10, stuck=stuck) as dispatcher, caplog.at_level(logging.WARNING, "streamclient.plugins"):
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        dispatcher.publish(finals(5))
+        assert caplog.records == []
+        dispatcher.publish(finals(4))
+        (stats,) = dispatcher.plugin_stats
+    assert [record.getMessage() for record in caplog.records] == [
+        "The plugin stuck is slow: 6 events wait for it (it is in on_final, since 2.0 s)"
+    ]
+    assert (stats.name, stats.waiting, stats.stopped, stats.busy_in, stats.busy_for) == (
+        "stuck", 9, False, "on_final", 2.0
+    )  # fmt: skip
+
+
+def test_a_plugin_may_have_a_bound_of_its_own() -> None:
+    """Wider or narrower than that of the stream."""
+    stuck, other = Stuck(), Plugin()
+    stuck.policy = LanePolicy(max_events=5)
+    with running(1, stuck=stuck, other=other) as dispatcher:
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        for count, event in enumerate(finals(5), 2):
+            dispatcher.publish([event])
+            assert other.has(count)
+        assert dispatcher.plugin_errors == {}
+    assert stuck.events == [OPENED, *finals(5), CLOSED]
 
 
 def test_full_lane_is_not_stopped_by_the_end_of_the_stream() -> None:

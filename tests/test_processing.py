@@ -1,6 +1,7 @@
 """Plugins that change results and utterances before anyone sees them: in order, exactly once, and harmless."""
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,10 @@ from streamclient import (
     Utterance,
     hookimpl,
 )
+from streamclient.dispatch import Dispatcher
+from streamclient.events import Audio
+from streamclient.lane import Report
+from streamclient.messages import Result
 from streamclient.processing import WITHHELD, withheld
 from streamclient.worker import Deadline
 from tests.support.service import LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
@@ -372,6 +377,70 @@ def test_a_wrong_policy_is_found_before_anything_is_connected() -> None:
         StreamClient(RAW, plugins=[processor(append("!"), "quick")])  # type: ignore[arg-type]
 
 
+class Careless:
+    """A plugin as a lane sees it, that answers, raises or dawdles as chance has it, and keeps what it is told."""
+
+    hears = False
+    hook_stats = ()
+    busy = None
+
+    def __init__(self, name: str, seed: int, policy: LanePolicy, *, is_processor: bool) -> None:
+        self.name = name
+        self.policy = policy
+        self.is_processor = is_processor
+        self.told: list[Event | Audio] = []
+        self._chance = random.Random(seed)
+
+    def wants(self, event: Event) -> bool:
+        return isinstance(event, Utterance | Results | Closed)
+
+    def notify(self, stream: object, event: Event | Audio, report: Report) -> None:
+        self.told.append(event)
+
+    def processor_of(self, event: Event) -> str | None:
+        return "process_utterance" if self.is_processor and isinstance(event, Utterance) else None
+
+    def process(self, stream: object, event: Result | Utterance) -> Result | Utterance:
+        assert isinstance(event, Utterance)
+        chance = self._chance.random()
+        if chance < 0.2:
+            raise ValueError("chance")
+        if chance < 0.3:
+            threading.Event().wait(self.policy.process_timeout * 2)
+        return attrs.evolve(event, text=event.text.replace("secret", "#"))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_processors_do_each_event_arrives_once_in_order(seed: int) -> None:
+    """With failing and dawdling processors and short queues; what a required one has not seen shows no words."""
+    chance = random.Random(seed)
+    policies = [LanePolicy(process_timeout=0.002, required=True), LanePolicy(process_timeout=0.002)]
+    chance.shuffle(policies)
+    processors = [Careless(f"p{n}", seed + n, policy, is_processor=True) for n, policy in enumerate(policies)]
+    listener = Careless("listener", seed, LanePolicy(max_events=1000), is_processor=False)
+    dispatcher = Dispatcher(chance.choice([3, 50]))
+    for plugin in (processors[0], listener, processors[1]):
+        dispatcher.add(plugin, None)
+    dispatcher.start()
+    utterances = [Utterance(number, float(number), number + 1.0, f"secret {number}") for number in range(60)]
+    finals = [Results(float(number), 1.0, is_final=True) for number in range(60)]
+    for utterance, result in zip(utterances, finals, strict=True):
+        dispatcher.publish([result, utterance])
+        if chance.random() < 0.3:
+            threading.Event().wait(0.001)
+    dispatcher.publish([Closed(Transcript(tuple(utterances)))])
+    assert dispatcher.wait(Deadline(SOON), SOON)
+
+    *told, closed = listener.told
+    assert [event for event in told if isinstance(event, Results)] == finals
+    heard = [event for event in told if isinstance(event, Utterance)]
+    assert [utterance.index for utterance in heard] == list(range(60))
+    assert told[::2] == finals
+    assert {utterance.text for utterance in heard} <= {WITHHELD, *(f"# {number}" for number in range(60))}
+    assert isinstance(closed, Closed)
+    assert closed.transcript.utterances == tuple(heard)
+
+
 @pytest.mark.parametrize(
     ("event", "text"),
     [
@@ -412,7 +481,7 @@ def test_every_call_is_traced_where_that_is_wanted(
     run(Listener(), processor(lambda _: 1 / 0, name="Broken"), said=[long], api_key="secret-key")
 
     lines = capsys.readouterr().err.splitlines()
-    assert all(len(line) < 300 for line in lines)
+    assert all(len(line) < 400 for line in lines)
     assert sum("Listener.on_message(message=Results(" in line for line in lines) == 1
     assert any(
         "Broken.process_utterance(utterance=Utterance(" in line and "ZeroDivisionError" in line for line in lines
