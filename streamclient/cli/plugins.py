@@ -73,5 +73,5 @@ def _paragraph(plugin: "FoundPlugin | Extension") -> str:
 
 
 def _option(option: Any) -> str:
-    default = "required" if option.default is None else f"default {option.default}"
+    default = "required" if option.default is None else f"default {option.default or 'nothing'}"
     return f"{option.type}; {default}{f'. {option.help}' if option.help else ''}"
