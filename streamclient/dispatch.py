@@ -122,7 +122,7 @@ class Dispatcher:
     @property
     def interims_shed(self) -> int:
         """Interims left out because a plugin was slow."""
-        return sum(lane.inbox.shed for lane in self._lanes)
+        return self._processing.interims_shed + sum(lane.inbox.shed for lane in self._lanes)
 
     @property
     def plugin_stats(self) -> tuple[PluginStats, ...]:

@@ -86,6 +86,11 @@ class Processing:
         """Whether the last event has gone through."""
         return not self._worker.is_running
 
+    @property
+    def interims_shed(self) -> int:
+        """Interims left out before they went through."""
+        return self._inbox.shed
+
     def transcript(self, transcript: Transcript) -> Transcript:
         """A transcript as the plugins have changed it: with the utterances that have gone through."""
         if not self.is_needed:

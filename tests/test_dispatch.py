@@ -478,6 +478,7 @@ def test_a_plugin_may_have_a_bound_of_its_own() -> None:
     with running(1, stuck=stuck, other=other) as dispatcher:
         dispatcher.publish([OPENED])
         assert stuck.entered.wait(SOON)
+        assert other.has(1)
         for count, event in enumerate(finals(5), 2):
             dispatcher.publish([event])
             assert other.has(count)
