@@ -309,8 +309,12 @@ def _make(path: Path) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-    # A letter is to survive a power cut as well, not only the process.
-    database.execute("PRAGMA synchronous = FULL")
+    try:
+        # A letter is to survive a power cut as well, not only the process.
+        database.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
