@@ -7,15 +7,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 
 from streamclient.events import HookStats
 
-__all__ = ["TRACE", "HookCalls"]
+__all__ = ["TRACE", "HookCalls", "hook_scope"]
 
 log = logging.getLogger("streamclient.plugins")
 
 TRACE = "STREAMCLIENT_TRACE_PLUGINS"
 """The environment variable that lets every call be printed to standard error."""
+
+hook_scope: ContextVar[Callable[[], AbstractContextManager[object]]] = ContextVar(
+    "streamclient.hook_scope", default=nullcontext
+)
+"""What every call of a hook is wrapped in, for frameworks whose code needs one of their own contexts around it.
+
+Hooks see the value that stood when their stream was opened. What it raises counts as raised by the hook.
+"""
 
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 120
@@ -72,7 +82,8 @@ class HookCalls:
         started = time.perf_counter()
         self._current = (hook, started)
         try:
-            return caller(stream=stream, **arguments)
+            with hook_scope.get()():
+                return caller(stream=stream, **arguments)
         finally:
             self._current = None
             self._count(hook, time.perf_counter() - started)

@@ -1,6 +1,9 @@
 """From an event to the hooks of one plugin."""
 
+import contextvars
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import attrs
@@ -28,6 +31,7 @@ from streamclient import (
     hookimpl,
 )
 from streamclient.events import Audio
+from streamclient.hook_calls import hook_scope
 from streamclient.hookspecs import StreamHooks
 from streamclient.plugin_hooks import HOOKS, PROCESSORS, ROUTES, LoadedPlugin
 
@@ -240,3 +244,46 @@ class TestIsolation:
         manager.add_hookspecs(StreamHooks)
 
         assert set(vars(manager.hook)) == {*HOOKS, *(hook for hook, _ in PROCESSORS.values())}
+
+
+class TestScope:
+    def test_every_call_is_within_the_scope_of_its_stream(self) -> None:
+        """A framework's context, for example, which a hook then finds and which ends with the call."""
+        said: list[str] = []
+
+        @contextmanager
+        def scope() -> Iterator[None]:
+            said.append("begin")
+            yield
+            said.append("end")
+
+        class Plugin:
+            @hookimpl
+            def on_open(self) -> None:
+                said.append("open")
+
+            @hookimpl
+            def process_utterance(self) -> None:
+                said.append("process")
+
+        def call() -> None:
+            hook_scope.set(scope)
+            loaded = LoadedPlugin("scoped", Plugin())
+            assert notify(loaded, Opened()) == []
+            loaded.process(View(), UTTERANCE)
+
+        contextvars.copy_context().run(call)
+
+        assert said == ["begin", "open", "end", "begin", "process", "end"]
+
+    def test_what_it_raises_is_the_hooks(self) -> None:
+        """It is reported like that."""
+
+        def scope() -> Any:
+            raise BUG
+
+        def call() -> list[tuple[str, BaseException]]:
+            hook_scope.set(scope)
+            return notify(LoadedPlugin("scoped", recorder_of_everything()), Opened())
+
+        assert contextvars.copy_context().run(call) == [("on_open", BUG)]

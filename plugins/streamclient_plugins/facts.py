@@ -8,7 +8,13 @@ import attrs
 from attrs import define
 
 from streamclient import (
+    Closed,
+    Disconnected,
+    Failed,
     Message,
+    Opened,
+    PluginFailed,
+    Reconnected,
     Results,
     Span,
     StreamClientError,
@@ -20,7 +26,10 @@ from streamclient import (
     hookimpl,
 )
 
-__all__ = ["EventReporter", "message_facts", "result_facts", "to_json"]
+Told = Results | TurnInfo | Utterance | Opened | Disconnected | Reconnected | Failed | PluginFailed | Closed
+"""Every event but the service's messages other than results."""
+
+__all__ = ["EventReporter", "Told", "event_facts", "message_facts", "result_facts", "to_json"]
 
 
 @define(eq=False, kw_only=True)
@@ -40,42 +49,67 @@ class EventReporter:
     @hookimpl
     def on_open(self, stream: StreamView) -> None:
         """Report ``open``."""
-        self.report(stream, "open", {"request_id": stream.request_id, "model": stream.options.model})
+        name, facts = event_facts(Opened(stream.request_id))
+        self.report(stream, name, {**facts, "model": stream.options.model})
 
     @hookimpl
     def on_final(self, stream: StreamView, result: Results | TurnInfo) -> None:
         """Report ``final``."""
-        self.report(stream, "final", result_facts(result))
+        self._tell(stream, result)
 
     @hookimpl
     def on_utterance(self, stream: StreamView, utterance: Utterance) -> None:
         """Report ``utterance``."""
-        self.report(stream, "utterance", _utterance(utterance))
+        self._tell(stream, utterance)
 
     @hookimpl
     def on_disconnect(self, stream: StreamView, error: StreamClientError, retry_in: float) -> None:
         """Report ``disconnect``."""
-        self.report(stream, "disconnect", {"error": _error(error), "retry_in": retry_in})
+        self._tell(stream, Disconnected(error, retry_in))
 
     @hookimpl
     def on_reconnect(self, stream: StreamView, outage: float) -> None:
         """Report ``reconnect``."""
-        self.report(stream, "reconnect", {"outage": outage, "request_id": stream.request_id})
+        self._tell(stream, Reconnected(outage, stream.request_id))
 
     @hookimpl
     def on_error(self, stream: StreamView, error: StreamClientError) -> None:
         """Report ``error``."""
-        self.report(stream, "error", {"error": _error(error)})
+        self._tell(stream, Failed(error))
 
     @hookimpl
     def on_plugin_error(self, stream: StreamView, plugin: str, hook: str, error: BaseException) -> None:
         """Report ``plugin_error``."""
-        self.report(stream, "plugin_error", {"plugin": plugin, "hook": hook, "error": _error(error)})
+        self._tell(stream, PluginFailed(plugin, hook, error))
 
     @hookimpl
     def on_close(self, stream: StreamView, transcript: Transcript) -> None:
         """Report ``close``."""
-        self.report(stream, "close", _transcript(transcript))
+        self._tell(stream, Closed(transcript))
+
+    def _tell(self, stream: StreamView, event: Told) -> None:
+        self.report(stream, *event_facts(event))
+
+
+def event_facts(event: Told) -> tuple[str, dict[str, Any]]:
+    """What an event is called, in one word, and what it says."""
+    match event:
+        case Results() | TurnInfo():
+            return "final" if event.is_final else "interim", result_facts(event)
+        case Utterance():
+            return "utterance", _utterance(event)
+        case Opened():
+            return "open", {"request_id": event.request_id}
+        case Disconnected():
+            return "disconnect", {"error": _error(event.error), "retry_in": event.retry_in}
+        case Reconnected():
+            return "reconnect", {"outage": event.outage, "request_id": event.request_id}
+        case Failed():
+            return "error", {"error": _error(event.error)}
+        case PluginFailed():
+            return "plugin_error", {"plugin": event.plugin, "hook": event.hook, "error": _error(event.error)}
+        case Closed():
+            return "close", _transcript(event.transcript)
 
 
 def to_json(line: Mapping[str, Any]) -> str:
