@@ -424,7 +424,9 @@ class Protocol:
         assert self._outage is not None
         assert self._lost is not None
         at_least = refusal.retry_after if isinstance(refusal, ConnectError) else None
-        delay = self._outage.next_delay(now, at_least) if refusal.retryable else None
+        # A connection stood before: what stopped this one short of an answer, like a portal's certificate, may pass.
+        may_pass = refusal.retryable or (isinstance(refusal, ConnectError) and refusal.status is None)
+        delay = self._outage.next_delay(now, at_least) if may_pass else None
         if delay is None:
             self._give_up(self._lost, refusal)
         else:

@@ -31,6 +31,7 @@ from streamclient import (
     PaymentRequiredError,
     PermissionDeniedError,
     RateLimitedError,
+    ReconnectPolicy,
     ServiceUnavailableError,
     Span,
     StreamClient,
@@ -45,7 +46,7 @@ from streamclient.dialing import Address
 from streamclient.testing.builders import SHA256_OF_NOTHING
 from streamclient.transport import Connection, connect
 from tests.support.bare import bare_server
-from tests.support.service import LINEAR16, SOON, Call, Script, metadata, obedient, serving
+from tests.support.service import LINEAR16, SOON, Call, Script, final, metadata, obedient, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 KEY = "sup3r-s3cret-k3y"
@@ -379,6 +380,45 @@ def test_a_certificate_of_another_name_or_time_is_no_matter_of_authorities(
     ):
         expected = Failure(kind=ConnectError, says=(text,), hint=hint, retryable=False)
         check(distrusted(certificate, transport), expected, caplog)
+
+
+def test_a_certificate_that_is_wrong_for_a_while_is_an_attempt_in_vain(authority: trustme.CA, tmp_path: Any) -> None:
+    """A stream that stood outlasts a portal that puts itself in front of the service, and the key never goes to it."""
+    trusted = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours, portals = authority.issue_cert("localhost"), trustme.CA().issue_cert("localhost")
+    ours.configure_cert(context)
+    in_vain = threading.Event()
+
+    class Watching(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "not trusted" in record.getMessage():
+                ours.configure_cert(context)
+                in_vain.set()
+
+    def break_once(call: Call) -> None:
+        call.read()
+        if len(service.calls) == 1:
+            portals.configure_cert(context)
+            call.reset()
+        call.read_until()
+        call.end(final("word", 0.0, 1.0), metadata())
+
+    watching = Watching()
+    logging.getLogger("streamclient.session").addHandler(watching)
+    try:
+        with serving(break_once, context) as service:
+            quick = ReconnectPolicy(initial_delay=0.001, max_delay=0.005)
+            transport = TransportOptions(ca_file=str(trusted))
+            client = StreamClient(RAW, url=service.url, api_key=KEY, transport=transport, reconnect=quick)
+            client.open()
+            client.send(SECOND)
+            assert client.close(timeout=SOON).complete
+            assert len(service.calls) == 2
+    finally:
+        logging.getLogger("streamclient.session").removeHandler(watching)
+    assert in_vain.is_set()
 
 
 # The way there: proxies.

@@ -314,14 +314,11 @@ def draw_audio(picture: Picture, run: Run) -> None:
     again = [(run.back, resumed), *(point for point in after if point[0] <= caught_up)]
     picture.line(again, AMBER, 3.5)
     picture.line([(run.lost, before[-1][1]), (run.back, resumed)], AMBER, 1.5, stroke_dasharray="2 4")
-    picture.line([(finals_before(run)[-1].at, resumed), (run.back, resumed)], GREEN, 1.0, stroke_dasharray="2 4")
+    last = max((final.at for final in run.finals if final.at <= run.lost), default=0.0)
+    picture.line([(last, resumed), (run.back, resumed)], GREEN, 1.0, stroke_dasharray="2 4")
     picture.add("circle", cx=picture.x(run.back), cy=picture.y(resumed), r=4, fill=AMBER)
     picture.text(picture.x(run.back) + 10, picture.y(resumed) + 16, "sent again from the end", colour=AMBER)
     picture.text(picture.x(run.back) + 10, picture.y(resumed) + 32, "of the last final", colour=AMBER)
-
-
-def finals_before(run: Run) -> list[Final]:
-    return [final for final in run.finals if final.at <= run.lost]
 
 
 def resumed_at(run: Run) -> float:
