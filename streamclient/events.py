@@ -144,7 +144,7 @@ class PluginStats:
         interims_shed: superseded interims left out because it was slow.
         errors: exceptions raised by its hooks, and once it was stopped.
         unprocessed: results and utterances that it should have changed and did not, because it failed or was slow.
-        undelivered: events that it did not get, because it was stopped.
+        undelivered: events that it did not get, because it was stopped or left behind at the end.
         stopped: whether it fell so far behind that it was stopped.
         busy_in: the hook it is in, or ``None``.
         busy_for: seconds since that call began.

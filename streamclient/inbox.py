@@ -118,6 +118,11 @@ class Inbox:
             if not self._bell.wait(seconds):
                 return None
 
+    def count(self) -> int:
+        """How many events wait, without marks."""
+        with self._lock:
+            return sum(event is not END for event in self._events)
+
     @property
     def is_full(self) -> bool:
         """Whether as many events wait as may."""

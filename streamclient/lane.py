@@ -117,6 +117,7 @@ class Lane:
         self.unprocessed = 0
         self._plugin = plugin
         self._stream = stream
+        self._left_behind = 0
         self._warned = False
         self._request: Request | None = None
         self._failed = failed
@@ -188,7 +189,7 @@ class Lane:
             interims_shed=self.inbox.shed,
             errors=errors,
             unprocessed=self.unprocessed,
-            undelivered=self.inbox.dropped,
+            undelivered=self.inbox.dropped + self._left_behind,
             stopped=self.inbox.overrun,
             busy_in=busy[0] if busy else None,
             busy_for=busy[1] if busy else 0.0,
@@ -203,7 +204,7 @@ class Lane:
 
     def unfinished(self) -> PluginOverrun:
         """The error for a plugin that is left behind at the end."""
-        lost = len(self.inbox) + 1
+        lost = self._left_behind = self.inbox.count()
         return PluginOverrun(
             f"The plugin {self.name} is still busy{self._doing}; {lost} of its events are not delivered",
             undelivered=lost,

@@ -511,6 +511,7 @@ def test_plugin_that_does_not_get_on_is_left_behind() -> None:
         assert not dispatcher.wait(Deadline(SOON), 0.05)
         assert dispatcher.wait(Deadline(SOON), SOON)
         assert dispatcher.plugin_errors == {"stuck": 1}
+        assert dispatcher.plugin_stats[0].undelivered == 3
 
 
 def test_hooks_see_the_context_of_the_code_that_opened_the_stream() -> None:

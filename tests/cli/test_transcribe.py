@@ -386,3 +386,44 @@ def test_what_came_before_the_web_broke_off_has_its_transcript(wav: str, capsys:
     assert (code, out) == (1, "hello there\ngood bye\n")
     assert "talk.wav broke off after 10000 bytes" in err
     assert service.call.audio == data[:10_000]
+
+
+def test_plugins_of_several_files_write_a_file_for_each(tmp_path: Path, capsys: Capture) -> None:
+    """The name of a plugin's file is made of the audio's, so that several at once do not collide."""
+    files = [write_wav(tmp_path / f"{name}.wav", 0.1) for name in ("one", "two", "three")]
+    with serving(HELLO) as service:
+        arguments = ["transcribe", *map(str, files), "-j", "3", "-q", "--url", service.url]
+        assert invoke(capsys, [*arguments, "--plugin", "text:path={stem}.out", "--plugin", "csv"])[0] == 0
+
+    assert {path.name for path in Path().glob("*.out")} == {"one.out", "two.out", "three.out"}
+    assert {path.name for path in Path().glob("*.csv")} == {"one.csv", "two.csv", "three.csv"}
+    assert Path("two.out").read_text("utf-8") == "hello there\ngood bye\n"
+
+
+def test_a_plugin_does_not_write_over_what_is_there(wav: str, capsys: Capture) -> None:
+    """It is said before anything is connected, and nothing is lost."""
+    Path("precious.txt").write_text("precious\n")
+    with serving(HELLO) as service:
+        arguments = ["transcribe", wav, "--url", service.url, "--plugin"]
+        code, out, err = invoke(capsys, [*arguments, "text:path=precious.txt"])
+        assert (code, out) == (1, "")
+        assert "precious.txt exists already; set existing=append or existing=overwrite" in err
+        assert service.calls == []
+        assert invoke(capsys, [*arguments, "text:path=precious.txt,existing=append"])[0] == 0
+
+    assert Path("precious.txt").read_text("utf-8") == "precious\nhello there\ngood bye\n"
+
+
+def test_what_a_plugin_takes_out_is_in_no_output(wav: str, capsys: Capture) -> None:
+    """Neither on standard output nor on the screen nor in any file."""
+    secret = obedient(interim("the sword", 0.0), final("the swordfish", 0.0), metadata())
+    formats = [word for name in ("txt", "json", "jsonl", "srt", "vtt") for word in ("-f", name)]
+    with serving(secret) as service:
+        arguments = ["transcribe", wav, "--interim", "--json", *formats, "--url", service.url]
+        code, out, err = invoke(capsys, [*arguments, "--plugin", "redact:word=swordfish"])
+
+    assert code == 0
+    written = [path.read_text("utf-8") for path in Path().iterdir() if path.suffix != ".wav" and path.is_file()]
+    assert len(written) == 5
+    assert "sword" not in "".join([out, err, *written])
+    assert all("[redacted]" in text for text in written)
