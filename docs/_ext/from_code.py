@@ -338,6 +338,7 @@ FLOW = (
     ("sender", "server", ("frames",)),
     ("server", "receiver", ("messages",)),
     ("receiver", "a lane", ("events",)),
+    ("caller", "a lane", ("accepted audio,", "for on_audio")),
 )
 
 

@@ -62,7 +62,8 @@ class Record(JsonLines):
         path = fill_path(self.path, stream)
         self._refuse_lost_audio(path)
         super().open(stream)
-        self._lock()
+        if self._file is not None:
+            _lock(self._file.fileno(), "LOCK_EX")
         self._base = path
 
     @hookimpl
@@ -99,13 +100,11 @@ class Record(JsonLines):
         }
         self.report(stream, "recording", facts)
 
-    def _lock(self) -> None:
-        """What is still being recorded cannot be recovered; the system unlocks it, however the process ends."""
-        assert self._file is not None
-        with suppress(ImportError, OSError):  # Windows, or a file system without locks
-            import fcntl
-
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def close(self) -> None:
+        """Close the file of lines; a forked child may still have it open, but no longer keeps it locked."""
+        if self._file is not None:
+            _lock(self._file.fileno(), "LOCK_UN")
+        super().close()
 
     def _refuse_lost_audio(self, lines: Path) -> None:
         """Only a recording is ever overwritten; audio that is none may be the source that is just being read."""
@@ -115,6 +114,14 @@ class Record(JsonLines):
         for audio in there:
             if not _is_recording(lines, audio):
                 raise FileExistsError(f"{audio} exists already and is no recording; choose another path")
+
+
+def _lock(descriptor: int, operation: Literal["LOCK_EX", "LOCK_UN"]) -> None:
+    """What is still being recorded cannot be recovered; the system unlocks it, however the process ends."""
+    with suppress(ImportError, OSError):  # Windows, or a file system without locks
+        import fcntl
+
+        fcntl.flock(descriptor, getattr(fcntl, operation) | fcntl.LOCK_NB)
 
 
 def _is_recording(lines: Path, audio: Path) -> bool:

@@ -30,7 +30,10 @@ from streamclient import (
 )
 from streamclient.cli import run
 from streamclient.cli.output import FORMATS
+from streamclient.cli.query import parse_parameters
+from streamclient.cli.recording import read_recording
 from streamclient.cli.recover import alone_with
+from streamclient.cli.recovery import Recovery
 from streamclient_plugins.jsonl_schema import RECORDING_SCHEMA, SCHEMA
 from streamclient_plugins.record import Record
 from tests.cli.conftest import Start
@@ -196,6 +199,23 @@ def test_plugins_may_change_what_is_recovered(tmp_path: Path, capsys: Capture, h
     assert "w150" not in words
     assert "w150" not in (tmp_path / "call.jsonl").read_text()
     assert not (home / "other.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ListenOptions(),
+        ListenOptions(encoding="mulaw", sample_rate=8000, channels=2, multichannel=True, alternatives=2),
+        ListenOptions(endpointing=False, interim_results=True, utterance_end_ms=1000, redact=["pci", "ssn"]),
+        ListenOptions(endpointing=300, redact=True, keyterm=["a b", "c=d"], smart_format=False, replace=["a:b"]),
+        ListenOptions(model="nova-2", keywords=["snuffle:10"], extra_query={"x": ["1", "2"], "n": 5, "yes": True}),
+    ],
+)
+def test_recorded_parameters_are_asked_for_again(asked: ListenOptions, tmp_path: Path) -> None:
+    """All of them, in their own types, and none besides."""
+    recording = read_recording(record(tmp_path, b"RIFF", asked=asked, known=0.0))
+    again = Recovery(recording, None, parse_parameters(recording.parameters)).options
+    assert sorted(again.query_pairs()) == sorted(asked.query_pairs())
 
 
 def test_line_that_was_cut_short_is_left_out(tmp_path: Path, capsys: Capture) -> None:
@@ -423,10 +443,14 @@ class TestOutputs:
         pytest.importorskip("fcntl")
         plugin = Record(path=str(tmp_path / "call"))
         plugin.on_audio(View(options=options()), audio(BLOCKS))
+        file = plugin._file
+        assert file is not None
+        in_a_child = os.dup(file.fileno())
         assert run(["recover", str(tmp_path / "call.wav")]) == 1
         assert "still being recorded" in capsys.readouterr().err
         plugin.on_close(View(options=options()), Transcript())
         assert run(["recover", str(tmp_path / "call.wav"), "--url", "ws://127.0.0.1:1"]) == 4
+        os.close(in_a_child)
 
 
 class TestWhatIsNoRecording:
