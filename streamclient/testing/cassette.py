@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_origin
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import attrs
@@ -44,6 +44,8 @@ KEPT_HEADERS = re.compile(r"dg-.*|user-agent|content-type|retry-after|location|d
 """All others may carry a secret, or say nothing."""
 SECRET_PARAMETERS = {"token", "key", "api_key", "access_token", "authorization", "password"}
 REMOVED = "removed"
+LARGEST_FRAME = 1 << 26
+"""Bytes; more is no audio."""
 
 
 class CassetteError(StreamClientError):
@@ -234,14 +236,22 @@ def _entry(path: str | Path, number: int, line: dict[str, Any]) -> Entry:
     try:
         connection, at, kind = int(fields.pop("connection")), float(fields.pop("at")), KINDS[fields.pop("what")]
         return Entry(connection, at, _happening(kind, fields))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CassetteError(f"{path}, line {number}: not what a cassette holds ({error})") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CassetteError(f"{path}, line {number}: not what a cassette holds ({error!r})") from error
 
 
 def _happening(kind: type[Any], fields: dict[str, Any]) -> Happening:
     if kind is Audio:
-        data = base64.b64decode(fields["data"]) if "data" in fields else bytes(fields["bytes"])
-        return Audio(data)
-    names = {field.name for field in attrs.fields(kind)}
-    happening: Happening = kind(**{name: value for name, value in fields.items() if name in names})
+        return Audio(base64.b64decode(fields["data"]) if "data" in fields else _silence(fields["bytes"]))
+    known = {field.name: field.type for field in attrs.fields(kind)}
+    for name, value in fields.items():
+        if name in known and not isinstance(value, get_origin(known[name]) or known[name]):
+            raise TypeError(f"{name} is {value!r:.60}")
+    happening: Happening = kind(**{name: value for name, value in fields.items() if name in known})
     return happening
+
+
+def _silence(size: int) -> bytes:
+    if not 0 <= size <= LARGEST_FRAME:
+        raise ValueError(f"a frame of {size} bytes")
+    return bytes(size)

@@ -214,6 +214,10 @@ BROKEN = [
     ('{"cassette": 1}\n[]', "line 2"),
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "sneezed"}', "line 2"),
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "audio"}', "line 2"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 1e999, "what": "said", "text": "hello"}', "line 2"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "audio", "bytes": 1e15}', "line 2"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "audio", "bytes": 99999999999}', "line 2"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "said", "text": 7}', "line 2: .*text is 7"),
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "said", "text": "hello"}', "its request"),
 ]
 
