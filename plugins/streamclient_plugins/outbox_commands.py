@@ -110,7 +110,11 @@ def deliver(path: Path | None, *, watch: bool) -> int:
                 threading.Event().wait(delivery.wait_time())
         left = box.count(webhook.endpoint)
         due = box.next_due(webhook.endpoint)
+        others = [endpoint.name for endpoint in box.endpoints() if box.count(endpoint.name)]
     click.echo(f"{_counted(delivered)} delivered, {left} waiting{_when(due)}.", err=True)
+    for name in others:
+        if name != webhook.endpoint:
+            click.echo(f"More is waiting for {name}, which is another url than yours.", err=True)
     return PARTLY if left else 0
 
 

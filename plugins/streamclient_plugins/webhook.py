@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from attrs import define, field
 from attrs.converters import optional
@@ -35,6 +35,14 @@ EventName = Literal["open", "final", "utterance", "disconnect", "reconnect", "er
 
 def _texts(value: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(value.split() if isinstance(value, str) else value)
+
+
+def _event_names(value: str | Iterable[str]) -> tuple[EventName, ...]:
+    names = _texts(value)
+    for name in names:
+        if name not in get_args(EventName):
+            raise ValueError(f"events={name!r} is not allowed; allowed is {' or '.join(get_args(EventName))}")
+    return names  # type: ignore[return-value]  # just looked at
 
 
 def default_outbox() -> Path:
@@ -71,7 +79,7 @@ class Webhook(EventReporter):
         metadata={"help": f"Standard Webhooks secret to sign with, or several; default ${SECRET_VARIABLE}."},
     )
     events: tuple[EventName, ...] = field(
-        default=("utterance", "close"), converter=tuple, metadata={"help": "Which events to post."}
+        default=("utterance", "close"), converter=_event_names, metadata={"help": "Which events to post."}
     )
     outbox: Path | None = field(
         default=None,
@@ -81,7 +89,7 @@ class Webhook(EventReporter):
     name: str = field(default="", metadata={"help": "What the receiver is called in the outbox; default its host."})
     timeout: float = field(default=15.0, metadata={"help": "Seconds for one post."})
     drain: float = field(
-        default=5.0, metadata={"help": "Seconds to deliver what is left when the stream closes; the rest waits."}
+        default=3.0, metadata={"help": "Seconds to deliver what is left when the stream closes; the rest waits."}
     )
     max_waiting: int = field(default=100_000, metadata={"help": "Events that may wait for the receiver."})
     allow_private: bool = field(

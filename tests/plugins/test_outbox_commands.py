@@ -151,6 +151,15 @@ class TestDeliver:
         assert done.return_value == 6
         assert done.stderr.splitlines()[-1].startswith("1 letter delivered, 1 waiting; the next attempt is at 2")
 
+    def test_what_waits_for_somebody_else_is_said(self, run: Run, box: Outbox) -> None:
+        """The url may have changed since."""
+        box.put(Letter(0, "msg_4", "http://old#1", "c", "close", b"{}", time.time()), 10)
+
+        done = run("deliver")
+
+        assert done.return_value == 0
+        assert "More is waiting for http://old#1, which is another url than yours." in done.stderr
+
     def test_settings_that_are_wrong_are_said(self, run: Run) -> None:
         """With what is wrong."""
         Path("streamclient.toml").write_text('[plugins.webhook]\noutbox = "box.sqlite"\n')

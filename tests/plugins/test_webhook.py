@@ -91,6 +91,14 @@ class TestEvents:
         assert receiver.posts[0].headers["webhook-signature"].count("v1,") == 2
         assert (tmp_path / "box").exists()
 
+    @pytest.mark.parametrize("names", ["close error", ["close", "error"], ("close", "error")])
+    def test_events_can_be_named_in_a_text_or_a_list(self, make: Make, names: object) -> None:
+        """As a settings file has them."""
+        with receiving() as receiver:
+            assert make(receiver, events=names).events == ("close", "error")
+            with pytest.raises(ValueError, match="events='interim' is not allowed; allowed is open or final or"):
+                make(receiver, events="interim")
+
 
 class TestReceivers:
     def test_a_hook_does_not_wait_for_the_receiver(self, make: Make, play: Play) -> None:
