@@ -135,6 +135,7 @@ def test_a_server_that_is_stopped_and_started_again_costs_no_words(start: Start)
         process = start("transcribe", "-", *RAW, "--url", first.url, "--json")
         assert process.stdin is not None
         assert process.stdout is not None
+        assert process.stderr is not None
         feed = process.stdin.buffer  # type: ignore[attr-defined]
         feed.write(audio[: 9 * 32000])
         feed.flush()
@@ -143,9 +144,12 @@ def test_a_server_that_is_stopped_and_started_again_costs_no_words(start: Start)
             lines.append(process.stdout.readline())
     with LocalServer(engine, port=first.port):
         feed.write(audio[9 * 32000 :])
-        out, err = process.communicate(timeout=5 * SOON)
+        process.stdin.close()
+        lines += process.stdout.readlines()
+        err = process.stderr.read()
+        process.wait(SOON)
 
-    events = [json.loads(line) for line in [*lines, *out.splitlines()]]
+    events = [json.loads(line) for line in lines]
     text = " ".join(event["text"] for event in events if event["event"] == "utterance")
     assert process.returncode == 0, err
     assert jiwer.wer(SAMPLE.with_suffix(".txt").read_text(), text) < 0.4
