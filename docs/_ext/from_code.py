@@ -177,7 +177,7 @@ class CommandHelp(FromCode):
         command: click.Command = main
         context = main.make_context("streamclient", [], resilient_parsing=True)
         for name in self.arguments:
-            found = main.get_command(context, name)
+            found = command.get_command(context, name) if isinstance(command, click.Group) else None
             assert found is not None, f"there is no command {name}"
             command, context = found, found.make_context(name, [], parent=context, resilient_parsing=True)
         context.terminal_width = 90
