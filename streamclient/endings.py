@@ -48,11 +48,17 @@ MEANINGS = {
 
 OTHERWISE = ("the server ended the connection", WORDS)
 
-HINTS = {
-    "NET-0000": "The server had nothing to say for too long: is there speech in the audio, does it match its encoding?",
-    "NET-0001": "The server received nothing for about ten seconds: was this process stopped, or the network stuck?",
+CAUSES = {
+    "NET-0000": (
+        "the server had nothing to say for too long",
+        "Is there speech in the audio, and does it match its encoding?",
+    ),
+    "NET-0001": (
+        "the server received nothing for about ten seconds",
+        "Was this process stopped, or is the network stuck?",
+    ),
 }
-"""By the service's own name for the cause, which tells more than the code."""
+"""The same by the service's own name for the cause, which tells more than the code."""
 
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -154,7 +160,9 @@ def _rejected(ending: Ending, message: str) -> AudioRejected:
 
 
 def _lost(ending: Ending, what: str | None = None) -> ConnectionLost:
-    meaning, hint = (what, AGAIN) if what else MEANINGS.get(ending.code, OTHERWISE)
+    meaning, hint = CAUSES.get(ending.reason_id or "") or MEANINGS.get(ending.code, OTHERWISE)
+    if what is not None:
+        meaning, hint = what, AGAIN
     return ConnectionLost(
         f"Connection lost: {meaning} (code {ending.code})",
         code=ending.code,
@@ -162,6 +170,6 @@ def _lost(ending: Ending, what: str | None = None) -> ConnectionLost:
         detail=ending.reason or None,
         unconfirmed=ending.unconfirmed,
         request_id=ending.request_id,
-        hint=HINTS.get(ending.reason_id or "", hint),
+        hint=hint,
         retryable=ending.code not in NOT_RETRYABLE and not 4000 <= ending.code < 5000,
     )

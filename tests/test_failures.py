@@ -631,8 +631,14 @@ ENDS: dict[str, tuple[Script, Failure]] = {
     "1009 BIG-0000": (leaving(1009, "BIG-0000"), lost(1009, "BIG-0000", retryable=False, hint="defect")),
     "1011 NET-0000": (leaving(1011, "NET-0000"), lost(1011, "NET-0000", retryable=True, hint="match its encoding")),
     "1011 NET-0000 in words": (leaving(1011, NET_0000), lost(1011, NET_0000, retryable=True, hint="its encoding")),
-    "1011 NET-0001": (leaving(1011, "NET-0001"), lost(1011, "NET-0001", retryable=True, hint="received nothing")),
-    "1011 NET-0001 in words": (leaving(1011, NET_0001), lost(1011, NET_0001, retryable=True, hint="received nothing")),
+    "1011 NET-0001": (
+        leaving(1011, "NET-0001"),
+        lost(1011, "NET-0001", retryable=True, hint="network stuck", says=("received nothing",)),
+    ),
+    "1011 NET-0001 in words": (
+        leaving(1011, NET_0001),
+        lost(1011, NET_0001, retryable=True, hint="network stuck", says=("received nothing",)),
+    ),
     "1011": (leaving(1011), lost(1011, retryable=True, hint="again", says=("internal error",))),
     "1011 with words": (leaving(1011, WORDS), lost(1011, WORDS, retryable=True, hint="again")),
     "1012": (leaving(1012), lost(1012, retryable=True, hint="again", says=("restarts",))),

@@ -1,9 +1,11 @@
 """Guarantee 2: a broken connection loses nothing. Over real sockets, with a service that breaks on purpose."""
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -382,6 +384,33 @@ def test_an_end_that_nobody_asked_for_is_an_outage(code: int) -> None:
     assert transcript.complete
     assert transcript.text == "word"
     assert recorder.outages == ["lost", "back"]
+
+
+def test_the_plugins_log_and_jsonl_show_outages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each tells when the connection was lost and why, and when it was there again, between what was said."""
+    caplog.set_level("INFO")
+    path = tmp_path / "call.jsonl"
+
+    def heard_and_broken(call: Call) -> None:
+        call.read()
+        call.say(final("before", 0.0, 0.25))
+        call.end(code=1011, reason="NET-0001")
+
+    with serving(breaking(heard_and_broken, finish)) as service:
+        client = StreamClient(RAW, url=service.url, reconnect=QUICK, plugins=["log", f"jsonl:path={path}"])
+        client.open()
+        client.send(SECOND)
+        assert client.close(timeout=SOON).complete
+
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    told = ("open", "final", "disconnect", "reconnect", "close")
+    assert [event["event"] for event in events if event["event"] in told] == [
+        "open", "final", "disconnect", "reconnect", "final", "close",
+    ]  # fmt: skip
+    assert all("NET-0001" in event["error"]["message"] for event in events if event["event"] == "disconnect")
+    lines = [record.getMessage() for record in caplog.records if record.name == "streamclient.transcript"]
+    assert [line for line in lines if "lost its connection" in line and "NET-0001" in line]
+    assert [line for line in lines if "connected again" in line]
 
 
 def test_none_never_reconnects() -> None:

@@ -58,7 +58,7 @@ def test_outages_are_said_and_the_transcript_is_whole(raw: str, capsys: pytest.C
 
     assert (code, out) == (0, "word3\nword2\nword1\n")
     assert re.fullmatch((LOST + BACK) * 2, err), err
-    assert "internal error (code 1011) (NET-0001)" in err
+    assert "received nothing for about ten seconds (code 1011) (NET-0001)" in err
 
 
 def test_outages_are_among_the_events(raw: str, capsys: pytest.CaptureFixture[str]) -> None:
