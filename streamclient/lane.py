@@ -185,7 +185,7 @@ class Lane:
         busy = self._plugin.busy
         return PluginStats(
             name=self.name,
-            waiting=len(self.inbox),
+            waiting=self.inbox.count(),
             interims_shed=self.inbox.shed,
             errors=errors,
             unprocessed=self.unprocessed,

@@ -138,9 +138,9 @@ class Processing:
 
 
 def _unanswered(lane: Lane, hook: str) -> PluginOverrun:
-    fate = "its words are withheld" if lane.policy.required else "it goes on unchanged"
+    fate = "are withheld" if lane.policy.required else "go on as they were"
     return PluginOverrun(
-        f"The plugin {lane.name} has not answered {hook} in time; {fate}, as all that comes before it has answered",
+        f"The plugin {lane.name} has not answered {hook} in time; until it has, words {fate}",
         hint="Make the hook faster, or allow more time with LanePolicy(process_timeout=...).",
     )
 

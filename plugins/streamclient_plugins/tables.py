@@ -39,10 +39,8 @@ class _Table(_UtteranceWriter):
     per: Literal["utterance", "word"] = field(default="utterance", metadata={"help": "What makes a row."})
     header: bool = field(default=True, metadata={"help": "Begin a new file with the names of the columns."})
 
-    @hookimpl
-    def on_open(self, stream: StreamView) -> None:
-        """Open the file, and name the columns where it is new."""
-        self.open(stream)
+    def begin(self) -> None:
+        """Name the columns where the file is new."""
         if self.header and self.is_empty:
             self.write_line(self.row(PER_WORD if self.per == "word" else PER_UTTERANCE))
 
@@ -71,8 +69,7 @@ class Csv(_Table):
         return line.getvalue()
 
     def __attrs_post_init__(self) -> None:
-        # Not super(): a class with slots is not the one that was written.
-        LineWriter.__attrs_post_init__(self)
+        super().__attrs_post_init__()
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise ValueError(f"delimiter={self.delimiter!r} is not one character that can stand between two cells")
 

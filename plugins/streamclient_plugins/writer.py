@@ -185,20 +185,29 @@ class FileWriter:
 class LineWriter(FileWriter):
     """Writes whole lines. Where a log rotation has moved the file away, the next line begins a new one."""
 
+    def begin(self) -> None:
+        """Write what comes first; called for each file when it is open, which need not be empty."""
+
+    def open(self, stream: StreamView) -> None:
+        """Open the file of this stream.
+
+        Raises:
+            OSError: it cannot be opened, or exists and ``existing`` is ``"refuse"``.
+        """
+        super().open(stream)
+        self.begin()
+
     def write_line(self, line: str) -> None:
         """Write a line; nothing where there is no file.
 
         Raises:
             OSError: it could not be written; what was written of it is taken back, where that is possible.
         """
-        self._follow_rotation()
+        if self._file is not None and self._place is not None and _has_moved(self._file, self._place):
+            self._file.close()
+            self._file = create_file(self._place, "append")
+            self.begin()
         self.write(f"{line}\n".encode("utf-8", "backslashreplace"))
-
-    def _follow_rotation(self) -> None:
-        if self._file is None or self._place is None or not _has_moved(self._file, self._place):
-            return
-        old, self._file = self._file, create_file(self._place, "append")
-        old.close()
 
 
 def _has_moved(file: BinaryFile, place: Path) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from streamclient import Closed, Opened, PluginError, Transcript, Utterance, Word, source_stem
 from streamclient.plugins import load_plugins
+from streamclient_plugins.tables import Csv
 from tests.plugins.conftest import UTTERANCE, Play
 
 ODD = attrs.evolve(UTTERANCE, index=1, text='She said "no",\nand left\t; so', speaker=None)
@@ -72,6 +73,17 @@ def test_a_table_that_is_continued_has_one_header(play: Play) -> None:
 
     assert text.count("index") == 1
     assert len(text.splitlines()) == 3
+
+
+def test_a_table_that_was_rotated_away_begins_anew(play: Play) -> None:
+    """With a header of its own."""
+    plugin = Csv(path="x.csv")
+    assert play(plugin, [Opened(), UTTERANCE]) == []
+    Path("x.csv").rename("x.csv.1")
+    assert play(plugin, [UTTERANCE, Closed(Transcript())]) == []
+
+    assert Path("x.csv").read_bytes() == Path("x.csv.1").read_bytes()
+    assert Path("x.csv").read_text("utf-8").startswith("index,start")
 
 
 def test_a_delimiter_that_cannot_be_one_is_refused() -> None:
