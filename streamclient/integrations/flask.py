@@ -1,18 +1,13 @@
 """Live transcription in Flask: clients from the application's configuration, hooks with its context, events as SSE."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streamclient.client import StreamClient
-from streamclient.errors import OptionsError, StreamClientError
-from streamclient.events import Event
-from streamclient.hook_calls import hook_scope
-from streamclient.integrations.sse import HEADERS, MEDIA_TYPE, to_server_sent_events
+from streamclient.integrations.configuration import ScopedClient, client_arguments, read_configuration
+from streamclient.integrations.sse import HEADERS, MEDIA_TYPE, ServerSentEvents
 from streamclient.options import FluxOptions, ListenOptions
-from streamclient.plugin_options import nearest
-from streamclient.shortcuts import AudioInput, stream
+from streamclient.shortcuts import AudioInput
 
 try:
     from flask import Flask, Response, current_app
@@ -22,10 +17,6 @@ except ImportError as error:
     ) from error
 
 __all__ = ["Transcription"]
-
-PREFIX = "STREAMCLIENT_"
-ARGUMENTS = ("access_token", "api_key", "buffer", "options", "plugins", "reconnect", "timeouts", "transport", "url")
-"""What the configuration may give, each with the prefix and in capitals: the arguments of `StreamClient`."""
 
 
 class Transcription:
@@ -62,7 +53,7 @@ class Transcription:
             OptionsError: an argument or a key of the configuration is wrong.
             PluginError: a plugin cannot be found, loaded or configured.
         """
-        return _Client(_application(), **_arguments(options, plugins, client))
+        return ScopedClient(_application().app_context, **_arguments(options, plugins, client))
 
     def sse(
         self,
@@ -86,26 +77,9 @@ class Transcription:
         Raises:
             StreamClientError: the stream cannot be opened.
         """
-        app = _application()
-        events = stream(source, **_arguments(options, plugins, client))
-        with _hooks_within(app):
-            first = next(events)
-        response = Response(to_server_sent_events(_told(app, first, events)), mimetype=MEDIA_TYPE, headers=HEADERS)
-        # A response that is never begun has run no line of its generator, so no ``finally`` either.
-        response.call_on_close(events.close)  # type: ignore[attr-defined]  # it is a generator
-        return response
-
-
-class _Client(StreamClient):
-    """A client whose hooks run within an application context."""
-
-    def __init__(self, app: Flask, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._app = app
-
-    def open(self) -> None:
-        with _hooks_within(self._app):
-            super().open()
+        arguments = _arguments(options, plugins, client)
+        events = ServerSentEvents(source, _application().app_context, **arguments)
+        return Response(events, mimetype=MEDIA_TYPE, headers=HEADERS)
 
 
 def _application() -> Flask:
@@ -113,50 +87,8 @@ def _application() -> Flask:
     return app
 
 
-@contextmanager
-def _hooks_within(app: Flask) -> Iterator[None]:
-    """Let streams that are opened meanwhile call hooks within a new context of the application."""
-    token = hook_scope.set(app.app_context)
-    try:
-        yield
-    finally:
-        hook_scope.reset(token)
-
-
-def _told(app: Flask, first: Event, events: Iterator[Event]) -> Iterator[Event]:
-    """A failure is an event, the last but one; whoever reads the response needs no other sign of it."""
-    try:
-        yield from chain([first], events)
-    except StreamClientError as error:
-        app.logger.warning("A transcription failed: %s", error)
-
-
 def _arguments(
     options: ListenOptions | FluxOptions | None, plugins: Iterable[object | str], client: Mapping[str, Any]
 ) -> dict[str, Any]:
-    configured = _configuration(current_app.config)
-    given = {**configured, **client}
-    given["options"] = options or as_options(configured.get("options", {}))
-    given["plugins"] = [*configured.get("plugins", ()), *plugins]
-    return given
-
-
-def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
-    known = {f"{PREFIX}{name.upper()}": name for name in ARGUMENTS}
-    for key in config:
-        if key.startswith(PREFIX) and key not in known:
-            raise OptionsError(
-                f"The configuration has {key!r}, which means nothing{nearest(key, tuple(known))}",
-                hint=f"Known: {', '.join(known)}.",
-            )
-    return {name: config[key] for key, name in known.items() if key in config}
-
-
-def as_options(configured: Any) -> ListenOptions | FluxOptions:
-    """Options as a configuration has them: as such, or as a mapping, of which the model says the version."""
-    if isinstance(configured, ListenOptions | FluxOptions):
-        return configured
-    try:
-        return (FluxOptions if str(configured.get("model", "")).startswith("flux") else ListenOptions)(**configured)
-    except (TypeError, AttributeError) as error:
-        raise OptionsError(f"{PREFIX}OPTIONS must be options, or a mapping of them by name: {error}") from error
+    configured = read_configuration(current_app.config, "STREAMCLIENT_", "The configuration")
+    return client_arguments(configured, options, plugins, client)

@@ -26,8 +26,9 @@ from streamclient import (
     StreamView,
     hookimpl,
 )
-from streamclient.integrations.flask import Transcription, as_options
-from streamclient.integrations.sse import to_server_sent_events
+from streamclient.integrations.configuration import as_options
+from streamclient.integrations.flask import Transcription
+from streamclient.integrations.sse import to_message
 from streamclient.server import LocalServer
 from streamclient.server.engines.scripted import ScriptedEngine
 from tests.plugins.conftest import EVENTS
@@ -129,7 +130,7 @@ class TestConfiguration:
         """As such."""
         app.config["STREAMCLIENT_OPTIONS"] = options
 
-        with app.app_context(), pytest.raises(OptionsError, match="STREAMCLIENT_OPTIONS must be options, or a mapping"):
+        with app.app_context(), pytest.raises(OptionsError, match="must be options, or a mapping by name"):
             transcription.connect()
 
     def test_options_can_be_objects_and_of_both_versions(self) -> None:
@@ -289,7 +290,7 @@ class TestServerSentEvents:
 
     def test_every_event_that_is_told_is_one_message(self) -> None:
         """Whatever it says."""
-        told = messages(b"".join(to_server_sent_events(EVENTS)))
+        told = messages(b"".join(filter(None, map(to_message, EVENTS))))
 
         assert [name for name, _ in told] == [
             "open", "interim", "final", "utterance", "final", "interim", "final", "disconnect", "reconnect",

@@ -1,0 +1,99 @@
+"""What the integrations share: arguments of a client from a framework's settings, and its context around hooks."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from streamclient.client import StreamClient
+from streamclient.errors import OptionsError
+from streamclient.hook_calls import hook_scope
+from streamclient.options import FluxOptions, ListenOptions
+from streamclient.plugin_options import nearest
+
+__all__ = ["ARGUMENTS", "Scope", "ScopedClient", "as_options", "client_arguments", "hooks_within", "read_configuration"]
+
+ARGUMENTS = ("access_token", "api_key", "buffer", "options", "plugins", "reconnect", "timeouts", "transport", "url")
+"""What settings may give: the arguments of a client."""
+
+Scope = Callable[[], AbstractContextManager[object]]
+"""Makes what every call of a hook is wrapped in."""
+
+
+def read_configuration(settings: Mapping[str, Any], prefix: str, place: str) -> dict[str, Any]:
+    """The arguments that are in settings, by their names.
+
+    Args:
+        settings: by key; keys without the prefix are somebody else's.
+        prefix: of the keys, which are in capitals.
+        place: what the settings are called, the subject of a sentence.
+
+    Raises:
+        OptionsError: a key means nothing. No value is shown.
+    """
+    known = {f"{prefix}{name.upper()}": name for name in ARGUMENTS}
+    for key in settings:
+        if key.startswith(prefix) and key not in known:
+            raise OptionsError(
+                f"{place} has {key!r}, which means nothing{nearest(key, tuple(known))}",
+                hint=f"Known: {', '.join(known)}.",
+            )
+    return {name: settings[key] for key, name in known.items() if key in settings}
+
+
+def client_arguments(
+    configured: Mapping[str, Any],
+    options: ListenOptions | FluxOptions | None,
+    plugins: Iterable[object | str],
+    client: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The arguments for one client: those of a call before those of the settings, but plugins of both.
+
+    Raises:
+        OptionsError: the options of the settings are wrong.
+    """
+    given = {**configured, **client}
+    given["options"] = options or as_options(configured.get("options", {}))
+    given["plugins"] = [*configured.get("plugins", ()), *plugins]
+    return given
+
+
+def as_options(configured: Any) -> ListenOptions | FluxOptions:
+    """Options as settings have them: as such, or as a mapping, of which the model says the version.
+
+    Raises:
+        OptionsError: they are wrong.
+    """
+    if isinstance(configured, ListenOptions | FluxOptions):
+        return configured
+    try:
+        return (FluxOptions if str(configured.get("model", "")).startswith("flux") else ListenOptions)(**configured)
+    except (TypeError, AttributeError) as error:
+        raise OptionsError(f"The options of the settings must be options, or a mapping by name: {error}") from error
+
+
+class ScopedClient(StreamClient):
+    """A client whose hooks run within a scope.
+
+    Args:
+        scope: makes it, for each call.
+        **arguments: of a client.
+    """
+
+    def __init__(self, scope: Scope, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._scope = scope
+
+    def open(self) -> None:
+        """Connect, as ``StreamClient`` does."""
+        with hooks_within(self._scope):
+            super().open()
+
+
+@contextmanager
+def hooks_within(scope: Scope) -> Iterator[None]:
+    """Let streams that are opened meanwhile call their hooks within a scope."""
+    token = hook_scope.set(scope)
+    try:
+        yield
+    finally:
+        hook_scope.reset(token)
