@@ -33,7 +33,7 @@ nitpick_ignore_regex = [
     # Without the network there is no other project's manual to point to.
     (
         "py:.*",
-        r"(click|collections|contextlib|contextvars|flask|logging|numpy|os|pathlib|pluggy|pytest|ssl|types|typing)\..*",
+        r"(click|collections|contextlib|contextvars|django|flask|logging|numpy|os|pathlib|pluggy|pytest|ssl|types|typing)\..*",
     ),
     # Aliases of types, which are described where they are used.
     ("py:class", r"(.*\.)?(Event|Happening|Message|QueryValue|Raw|Recorder|Schedule|ScriptedWord|SpokenWord|T)"),

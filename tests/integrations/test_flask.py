@@ -1,17 +1,10 @@
 """The Flask integration: in Flask's own test client, and the example of the manual behind gunicorn."""
 
-import json
-import os
-import re
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
-from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask, current_app, g, request
@@ -29,17 +22,12 @@ from streamclient import (
 from streamclient.integrations.configuration import as_options
 from streamclient.integrations.flask import Transcription
 from streamclient.integrations.sse import to_message
-from streamclient.server import LocalServer
-from streamclient.server.engines.scripted import ScriptedEngine
+from tests.integrations.conftest import messages
 from tests.plugins.conftest import EVENTS
 from tests.support.service import Call, Service, final, interim, metadata, obedient, serving
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-SAMPLE = Path(__file__).parents[2] / "samples" / "sense_and_sensibility.wav"
 FLUX = FluxOptions(model="flux-general-en")
 RAW = {"encoding": "linear16", "sample_rate": 16000}
-
-Messages = list[tuple[str, Any]]
 
 
 @pytest.fixture
@@ -65,12 +53,6 @@ def service_of(app: Flask, script: Callable[[Call], None]) -> Iterator[Service]:
     with serving(script) as service:
         app.config["STREAMCLIENT_URL"] = service.url
         yield service
-
-
-def messages(body: bytes) -> Messages:
-    """The server-sent events of a body: name and facts."""
-    found = re.findall(r"event: (\w+)\ndata: (.*)\n\n", body.decode())
-    return [(name, json.loads(data)) for name, data in found]
 
 
 class TestConfiguration:
@@ -304,81 +286,3 @@ def test_without_flask_it_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
 
     assert "ImportError: streamclient.integrations.flask needs Flask. Install it with: pip install" in done.stderr
-
-
-@pytest.fixture
-def gunicorn() -> Iterator[Callable[[str], int]]:
-    """Start the example of the manual behind gunicorn, as it says, and return its port."""
-    servers: list[subprocess.Popen[str]] = []
-
-    def start(url: str) -> int:
-        command = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--worker-class",
-            "gthread",
-            "--threads",
-            "4",
-            "--bind",
-            "127.0.0.1:0",
-        ]
-        server = subprocess.Popen(
-            [*command, "flask_live:app"],
-            cwd=EXAMPLES,
-            env={**os.environ, "STREAMCLIENT_URL": url},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        servers.append(server)
-        assert server.stderr is not None
-        for line in server.stderr:
-            if found := re.search(r"Listening at: http://127.0.0.1:(\d+)", line):
-                return int(found[1])
-        raise AssertionError("gunicorn does not start")
-
-    yield start
-    for server in servers:
-        server.send_signal(signal.SIGTERM)
-        server.communicate(timeout=20)
-        assert server.returncode == 0
-
-
-@pytest.mark.skipif(os.name != "posix", reason="gunicorn runs on POSIX")
-def test_the_example_behind_a_real_server(gunicorn: Callable[[str], int]) -> None:
-    """Uploads become transcripts and events; several at a time; a refusal becomes a status."""
-    with LocalServer(ScriptedEngine([("good", 0.2, 0.5), ("morning", 0.6, 1.1)])) as server:
-        port = gunicorn(server.url)
-        assert post(port, "/transcripts")["text"] == "good morning"
-
-        bodies: list[Messages] = []
-        threads = [
-            threading.Thread(target=lambda: bodies.append(messages(raw_post(port, "/captions")[1]))) for _ in range(3)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-
-        assert [told[-1][1]["text"] for told in bodies] == ["good morning"] * 3
-        assert all(told[0][0] == "open" and told[-1][1]["complete"] for told in bodies)
-
-    status, body = raw_post(port, "/captions")
-    assert status == 503
-    assert "refused" in json.loads(body)["error"]
-
-
-def post(port: int, path: str) -> Any:
-    """The JSON of an answer."""
-    return json.loads(raw_post(port, path)[1])
-
-
-def raw_post(port: int, path: str) -> tuple[int, bytes]:
-    """Post the sample; status and body."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request("POST", path, SAMPLE.read_bytes()[:100_000])
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()

@@ -1,0 +1,1 @@
+"""For Django to find the command in."""
