@@ -1,6 +1,7 @@
 """Extensions: installed modules that add commands, kinds of audio and recognisers; a broken one hurts nobody."""
 
 import inspect
+import json
 import logging
 import sys
 import typing
@@ -181,10 +182,11 @@ class TestCommands:
         """With their hooks, and the broken ones with their error."""
         text = CliRunner().invoke(main, ["plugins"]).output
 
-        assert "good  stranger 1.2  (stranger_good)" in text
+        assert "good  stranger 1.2  (stranger_good)  extension" in text
         assert "hooks: register_commands, register_sources, register_engines" in text
         assert "error: Plugin 'gone' cannot be imported: SystemExit: not today" in text
-        assert '"good"' in CliRunner().invoke(main, ["plugins", "--json"]).output
+        kinds = {one["name"]: one["kind"] for one in json.loads(CliRunner().invoke(main, ["plugins", "--json"]).output)}
+        assert (kinds["good"], kinds["log"]) == ("extension", "plugin")
 
 
 @pytest.mark.usefixtures("stranger")

@@ -47,6 +47,7 @@ def command(*, as_json: bool) -> int:
 def _facts(plugin: "FoundPlugin | Extension") -> dict[str, Any]:
     return {
         "name": plugin.name,
+        "kind": kind_of(plugin),
         "description": plugin.description,
         "distribution": plugin.distribution,
         "version": plugin.version,
@@ -60,9 +61,17 @@ def _facts(plugin: "FoundPlugin | Extension") -> dict[str, Any]:
     }
 
 
+def kind_of(plugin: "FoundPlugin | Extension") -> str:
+    """Whether it is switched on for a stream, or there as soon as it is installed."""
+    from streamclient.plugins import FoundPlugin
+
+    return "plugin" if isinstance(plugin, FoundPlugin) else "extension"
+
+
 def _paragraph(plugin: "FoundPlugin | Extension") -> str:
     head = click.style(plugin.name, bold=True)
-    lines = [f"{head}  {plugin.distribution} {plugin.version}  ({plugin.origin})"]
+    extension = "  extension" if kind_of(plugin) == "extension" else ""
+    lines = [f"{head}  {plugin.distribution} {plugin.version}  ({plugin.origin}){extension}"]
     if plugin.error:
         return "\n".join([*lines, f"  error: {printable(plugin.error)}"])
     if plugin.description:
