@@ -238,7 +238,10 @@ class PacketReader:
 
 
 class Converter:
-    """Decoded frames to arrays, all with the rate and the channels of the first, whatever the stream changes to."""
+    """Decoded frames to arrays, all with the rate and the channels of the first, whatever the stream changes to.
+
+    The samples are interleaved on their way: of planes PyAV 18 reads no more than seven, and crashes at the eighth.
+    """
 
     def __init__(self, reader: CompressedReader | PacketReader) -> None:
         self.reader = reader
@@ -250,7 +253,7 @@ class Converter:
         """Convert frames; a final ``None`` brings what is held back."""
         for frame in frames:
             for converted in self._resample(frame):
-                samples: Floats = converted.to_ndarray().T
+                samples: Floats = converted.to_ndarray().reshape(-1, self.reader.channels)
                 yield samples
 
     def _resample(self, frame: Any) -> Iterator[Any]:
@@ -270,7 +273,7 @@ class Converter:
             self.reader.rate = frame.sample_rate
             self.reader.channels = frame.layout.nb_channels
         self.source = source
-        self.resampler = _import_av().AudioResampler(format="fltp", layout=self.layout, rate=self.reader.rate)
+        self.resampler = _import_av().AudioResampler(format="flt", layout=self.layout, rate=self.reader.rate)
 
 
 def _check(frame: Any) -> None:

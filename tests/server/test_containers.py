@@ -115,6 +115,15 @@ def test_channels_of_a_container_are_separated_or_mixed(speech: Samples) -> None
     assert duration == 3.0
 
 
+def test_many_channels_are_separated(speech: Samples) -> None:
+    """As many as a container holds; each is heard for itself."""
+    sides = np.stack([np.roll(speech, 100 * side) for side in range(8)])
+    decoder = AudioDecoder(AudioFormat(), separate=True)
+    heard = zip(*[*decoder.feed(encode("flac", sides)), *decoder.finish()], strict=True)
+    decoder.close()
+    assert all(np.array_equal(np.concatenate(one), side) for one, side in zip(heard, sides, strict=True))
+
+
 def test_packets_of_opus_need_no_container(speech: Samples) -> None:
     """With ``encoding=opus`` each frame is a packet, unless the first one begins an Ogg stream."""
     opus = AudioFormat("opus", 48_000)

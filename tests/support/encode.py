@@ -92,4 +92,4 @@ def _frames(samples: npt.NDArray[np.int16], rate: int, codec: Any) -> list[Any]:
 
 
 def _layout(samples: npt.NDArray[np.int16]) -> str:
-    return "stereo" if samples.ndim == 2 and len(samples) == 2 else "mono"
+    return {1: "mono", 2: "stereo", 8: "7.1"}[len(np.atleast_2d(samples))]
