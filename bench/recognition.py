@@ -43,7 +43,16 @@ the train to the city leaves in twenty minutes
 my brother plays the piano better than i do
 there is nothing new in the newspaper today
 """
-SPOKEN = {"mr": "mister", "4": "four", "5": "five", "7": "seven", "8": "eight", "10": "ten", "20": "twenty"}
+SPOKEN = {
+    "mr": "mister",
+    "4": "four",
+    "5": "five",
+    "7": "seven",
+    "8": "eight",
+    "10": "ten",
+    "20": "twenty",
+    "harbor": "harbour",
+}
 """What one engine writes and another one spells out."""
 STREAMS = (1, 2, 4)
 """How many at a time; on two processors two should cost no more time than one."""

@@ -128,7 +128,6 @@ class WhisperRecogniser(Recogniser):
             language=self.language,
             beam_size=self.engine.beam,
             word_timestamps=True,
-            without_timestamps=True,
             condition_on_previous_text=False,
             temperature=0.0,  # a second and third try would come too late
             no_speech_threshold=LONGEST_SILENT,
