@@ -348,7 +348,9 @@ FAREWELLS = (
 they are a promise that all was said."""
 
 
-def random_schedule(seed: int, seconds: float, breaks: int = 4) -> list[list[Fault]]:
+def random_schedule(
+    seed: int, seconds: float, breaks: int = 4, *, bytes_per_second: int | None = None
+) -> list[list[Fault]]:
     """Faults that no transcript may suffer from, drawn from a seed.
 
     Connections are reset, ended, closed, stalled and refused at random moments of the audio, after a random result,
@@ -356,37 +358,36 @@ def random_schedule(seed: int, seconds: float, breaks: int = 4) -> list[list[Fau
 
     Args:
         seed: decides.
-        seconds: length of the audio, which must be raw.
+        seconds: length of the audio.
         breaks: the most connections that are broken.
+        bytes_per_second: of audio in a container, whose moments are counted in bytes.
     """
     draw = random.Random(seed)  # noqa: S311 - chance, no secret
+
+    def anywhere() -> After:
+        at = draw.uniform(0, seconds)
+        return audio_seconds(round(at, 4)) if bytes_per_second is None else audio_bytes(int(at * bytes_per_second))
+
     schedule: list[list[Fault]] = []
     for _ in range(draw.randint(1, breaks)):
-        schedule.append([*_nuisances(draw, seconds), _end(draw, _moment(draw, seconds))])
+        moment = draw.choice(
+            [anywhere(), finals(draw.randint(1, 4)), messages(draw.randint(1, 4)), close_stream(draw.randint(0, 2))]
+        )
+        schedule.append([*_nuisances(draw, anywhere()), _end(draw, moment)])
         if draw.random() < 0.2:
-            schedule.append(
-                [draw.choice([Refuse(503), Refuse(429, headers={"Retry-After": "0"}), Fin(after=handshake())])]
-            )
+            schedule.append([_refusal(draw)])
     return schedule
-
-
-def _moment(draw: random.Random, seconds: float) -> After:
-    return draw.choice(
-        [
-            audio_seconds(round(draw.uniform(0, seconds), 4)),
-            finals(draw.randint(1, 4)),
-            messages(draw.randint(1, 4)),
-            close_stream(draw.randint(0, 2)),
-        ]
-    )
 
 
 def _end(draw: random.Random, after: After) -> Fault:
     return draw.choice([Reset(after=after), Fin(after=after), attrs.evolve(draw.choice(FAREWELLS), after=after)])
 
 
-def _nuisances(draw: random.Random, seconds: float) -> list[Fault]:
-    after = audio_seconds(round(draw.uniform(0, seconds), 4))
+def _refusal(draw: random.Random) -> Fault:
+    return draw.choice([Refuse(503), Refuse(429, headers={"Retry-After": "0"}), Fin(after=handshake())])
+
+
+def _nuisances(draw: random.Random, after: After) -> list[Fault]:
     chosen: list[Fault] = [
         Say(after=after),
         Ping(after=after),
