@@ -224,9 +224,9 @@ class Lane:
         patience: float | None = None
         while not self.inbox.is_drained:
             event = self.inbox.get(patience)
-            self._answer()
             if audio := self.tap.take():
                 self._call(Audio(audio))
+            self._answer()
             if event is END:
                 patience = GRACE
                 self._caught_up(self)
@@ -241,7 +241,7 @@ class Lane:
         self.tap.get_on()
 
     def _answer(self) -> None:
-        """Before anything else, because everybody waits for it."""
+        """Before any event, because everybody waits for it; after the audio, which comes before all results of it."""
         request = self._request
         if request is None or request.is_done:
             return

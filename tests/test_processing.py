@@ -212,6 +212,45 @@ def test_processors_run_in_the_context_that_opened_the_stream() -> None:
     assert client.transcript.utterances[0].text == "word0mine"
 
 
+def test_a_processor_hears_the_audio_before_it_is_asked_of_results() -> None:
+    """As every plugin that hears audio does."""
+    order: list[str] = []
+    opened = threading.Event()
+
+    class Ear:
+        client: StreamClient
+
+        @hookimpl
+        def on_open(self) -> None:
+            opened.set()
+            while not self.client.stats.messages_received:
+                threading.Event().wait(0.001)
+            threading.Event().wait(0.02)  # by now the question waits beside the audio, as a rule
+
+        @hookimpl
+        def on_audio(self, audio: bytes) -> None:
+            order.append("audio")
+
+        @hookimpl
+        def process_utterance(self, utterance: Utterance) -> None:
+            order.append(utterance.text)
+
+    def script(call: Call) -> None:
+        call.read()
+        call.say(SAID[0])
+        call.read_until()
+        call.end(metadata())
+
+    ear = Ear()
+    with serving(script) as service:
+        client = ear.client = StreamClient(RAW, url=service.url, plugins=[ear])
+        with client:
+            assert opened.wait(SOON)
+            client.send(b"audio")
+
+    assert order == ["audio", "word0"]
+
+
 def test_the_place_in_the_stream_cannot_be_changed() -> None:
     """The index stays, whatever the hook says."""
     client = run(processor(lambda utterance: attrs.evolve(utterance, index=7)))
