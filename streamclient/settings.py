@@ -32,7 +32,7 @@ from streamclient.errors import OptionsError
 __all__ = ["FILE_NAME", "Settings", "check_names", "load_settings", "plugin_settings"]
 
 FILE_NAME = "streamclient.toml"
-TABLES = ("transcribe", "recover", "serve", "options", "plugins")
+TABLES = ("transcribe", "listen", "recover", "serve", "options", "plugins")
 SECRETS = ("api_key", "access_token")
 
 
@@ -41,7 +41,7 @@ class Settings:
     """What the files say, the project's on top of the user's.
 
     Args:
-        tables: ``transcribe``, ``recover``, ``serve``, ``options`` and ``plugins``, each by name.
+        tables: ``transcribe``, ``listen``, ``recover``, ``serve``, ``options`` and ``plugins``, each by name.
         secrets: ``api_key`` and ``access_token``, as far as they are there.
         files: the files that were read, the most important first.
     """
@@ -141,7 +141,7 @@ def _read(path: Path, *, literal_secrets: bool) -> Settings:
         name: {option: _resolved(value, path, f"plugins.{name}.{option}") for option, value in table.items()}
         for name, table in tables.get("plugins", {}).items()
     }
-    for name in ("transcribe", "recover", "serve"):
+    for name in ("transcribe", "listen", "recover", "serve"):
         tables[name] = {option.replace("-", "_"): value for option, value in tables.get(name, {}).items()}
     secrets = {name: _secret(found[name], path, name, literal_secrets) for name in SECRETS if name in found}
     return Settings(tables, secrets, (path,))

@@ -17,7 +17,8 @@ from streamclient.errors import StreamClientError
 __all__ = ["main", "run"]
 
 COMMANDS = {
-    "transcribe": "Print the transcript of audio files or of standard input.",
+    "transcribe": "Print the transcript of audio files, of the web, or of standard input.",
+    "listen": "Print the transcript of what the microphone hears.",
     "recover": "Complete the transcript of a recording after a crash or a long outage.",
     "serve": "Run a local server that speaks Deepgram's live protocol.",
     "relay": "Stand between a client and a server, to record a session or to break it.",
@@ -34,6 +35,7 @@ Examples:
   streamclient transcribe talk.wav               the transcript on standard output
   streamclient transcribe *.wav -f txt -f json   files talk.txt, talk.json, ...
   ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
+  streamclient listen                            what the microphone hears, until Ctrl-C
   streamclient serve --port 8765                 a server for tests, without a key
   streamclient plugins                           what can be switched on with --plugin
   streamclient doctor                            why there is no transcript

@@ -13,7 +13,7 @@ from attrs import define, frozen
 from streamclient.cli.screen import Screen, printable
 from streamclient.errors import OptionsError, PluginError, StreamClientError
 from streamclient.events import Transcript, Utterance
-from streamclient.sources.files import STDIN
+from streamclient.sources.files import MICROPHONE, STDIN
 from streamclient.sources.web import web_path
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def plan_targets(
 
 
 def _file_name(template: str, source: str, format_name: str) -> str:
-    path = Path("stdin" if source == STDIN else web_path(source) if "://" in source else source)
+    path = _path_of(source)
     try:
         unknown = [name for _, name, _, _ in Formatter().parse(template) if name not in (None, *TEMPLATE_FIELDS)]
         if unknown:
@@ -107,6 +107,14 @@ def _file_name(template: str, source: str, format_name: str) -> str:
     except (ValueError, LookupError) as error:
         fields = ", ".join(f"{{{name}}}" for name in TEMPLATE_FIELDS)
         raise OptionsError(f"--out {template!r} is not a template: {error}", hint=f"Fields are {fields}.") from error
+
+
+def _path_of(source: str) -> Path:
+    if source == STDIN:
+        return Path("stdin")
+    if source.startswith(MICROPHONE):
+        return Path("microphone")
+    return Path(web_path(source) if "://" in source else source)
 
 
 def _refuse_clashes(paths: Sequence[Path], overwrite: bool) -> None:

@@ -29,7 +29,7 @@ from streamclient.options import RAW_ENCODINGS
 from streamclient.settings import Settings
 from streamclient.sources.files import STDIN
 
-__all__ = ["command"]
+__all__ = ["Choice", "command", "run_transcription"]
 
 EPILOG = """
 \b
@@ -89,7 +89,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **options: Any) -> in
     verbosity = ctx.ensure_object(Verbosity)
     verbosity.level = options["verbose"]
     settings: Settings = ctx.meta["settings"]
-    return _transcribe(_sources(files), Choice(settings=settings, verbosity=verbosity, **options))
+    return run_transcription(_sources(files), Choice(settings=settings, verbosity=verbosity, **options))
 
 
 @attrs.frozen(kw_only=True)
@@ -137,7 +137,8 @@ def _sources(files: tuple[str, ...]) -> tuple[str, ...]:
     return files
 
 
-def _transcribe(sources: Sequence[str], choice: Choice) -> int:
+def run_transcription(sources: Sequence[str], choice: Choice) -> int:
+    """Transcribe the sources; gives the exit code."""
     from streamclient.cli.job import Job, Lazy, Plan, combined_exit_code
     from streamclient.cli.running import run_jobs
 

@@ -7,5 +7,6 @@ Nothing here decodes, except `decode`, which needs the extra ``audio``.
 from streamclient.sources.chunks import audio_chunks
 from streamclient.sources.errors import MissingExtra, SourceError
 from streamclient.sources.files import AudioSource, open_source
+from streamclient.sources.microphone import Microphone
 
-__all__ = ["AudioSource", "MissingExtra", "SourceError", "audio_chunks", "open_source"]
+__all__ = ["AudioSource", "Microphone", "MissingExtra", "SourceError", "audio_chunks", "open_source"]

@@ -1,4 +1,4 @@
-"""Audio as a person names it: a file, a named pipe, ``-`` for standard input, an address of the web or an extension."""
+"""Audio as a person names it: a file, a named pipe, standard input, a microphone, an address."""
 
 import os
 import select
@@ -16,13 +16,16 @@ from streamclient.audio import AudioClock, sniff_container
 from streamclient.errors import AudioRejected, OptionsError, StreamClientError
 from streamclient.sources.chunks import BLOCK_BYTES, audio_chunks, cannot_read, checked_path
 from streamclient.sources.errors import SourceError
+from streamclient.sources.microphone import Microphone
 from streamclient.sources.registered import opened_by_extension
 from streamclient.sources.wav import WavFormat, is_wav, read_wav_format
 from streamclient.sources.web import WebAudio, WebPipe, is_web_address, shown, web_path
 
-__all__ = ["STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
+__all__ = ["MICROPHONE", "STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
 
 STDIN = "-"
+MICROPHONE = "mic:"
+"""What the name of a microphone begins with; nothing more is the default one."""
 SNIFF_BYTES = 12
 """The longest signature of a container."""
 
@@ -101,10 +104,10 @@ def wait_readable(descriptor: int) -> bool:
 
 
 def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable = wait_readable) -> AudioSource:
-    """Open a file, a named pipe, standard input (``-``), or an address: of the web, or one that an extension knows.
+    """Open a file, a named pipe, standard input, a microphone or an address.
 
     Args:
-        spec: the path, or ``-``, or the address.
+        spec: the path; ``-``; ``mic:`` or ``mic:DEVICE``; an address of the web, or one that an extension knows.
         raw: the format of raw audio; ``None`` for audio in a container.
         readable: is asked before each read of the descriptor it is given; waits until there is something to read,
             or answers ``False`` to end the audio here.
@@ -114,6 +117,8 @@ def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable =
         AudioRejected: it is empty, or a damaged WAV file.
         OptionsError: ``raw`` is given for audio in a container.
     """
+    if spec.startswith(MICROPHONE):
+        return _describe_microphone(spec.removeprefix(MICROPHONE), raw, readable)
     if is_web_address(spec):
         return _describe_web(spec, WebPipe(WebAudio(spec)), raw, readable)
     fetched = opened_by_extension(spec)
@@ -171,6 +176,17 @@ def _describe(spec: str, file: FileIO, raw: RawFormat | None, readable: Readable
     size = status.st_size - position
     source = attrs.evolve(source, size=size, path=None if spec == STDIN else Path(spec))
     return _timed(source, file, position, start) if raw is None else _timed_raw(source, size)
+
+
+def _describe_microphone(device: str, raw: RawFormat | None, readable: Readable) -> AudioSource:
+    raw = raw or RawFormat("linear16", 16000, 1)
+    if raw.encoding != "linear16":
+        raise OptionsError("A microphone gives linear16", hint="Leave out --encoding.")
+    number_or_name = int(device) if device.isdecimal() else device or None
+    microphone = Microphone(number_or_name, sample_rate=raw.sample_rate or 16000, channels=raw.channels or 1)
+    return AudioSource(
+        name="microphone", stem="microphone", chunks=microphone.blocks(readable), raw=raw, close=microphone.close
+    )
 
 
 def _describe_web(address: str, pipe: WebPipe, raw: RawFormat | None, readable: Readable) -> AudioSource:
