@@ -6,14 +6,15 @@ import json
 import wave
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamclient.server.engines.scripted import ScriptedEngine
+from streamclient.server.engines.scripted import ScriptedEngine, ScriptedRecogniser
 from streamclient.server.protocol import Close, ListenProtocol, Output
 from streamclient.server.query import parse_request
-from streamclient.server.settings import Timeouts
+from streamclient.server.settings import Behaviour, Timeouts
 from streamclient.testing.schema import check_message
 
 SECOND = bytes(32_000)
@@ -296,3 +297,71 @@ def test_a_complete_wav_ends_the_stream() -> None:
     outputs += protocol.tick(6.0)
     assert words(finals(outputs)) == ["one", "two"]
     assert outputs[-1] == Close(1000)
+
+
+def test_what_has_no_effect_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """In the log, by name; what has an effect, or was not asked for, is not among it."""
+    with caplog.at_level("INFO", "streamclient.server"):
+        send(connect("diarize=true&redact=pci&punctuate=true&numerals=true&dictation=false&keyterm=x"), SECOND, SECOND)
+        send(connect(), SECOND)
+    lines = [line for line in caplog.messages if "without effect" in line]
+    assert [line.rpartition(": ")[2] for line in lines] == ["keyterm", "diarize, redact, punctuate"]
+    assert all(REQUEST_ID in line and "scripted" in line for line in lines)
+
+
+def test_words_of_several_languages_say_which() -> None:
+    """With ``language=multi``: each word, and the alternative as a whole, the most frequent first."""
+
+    class Polyglot(ScriptedEngine):
+        """Tells the languages of its words apart."""
+
+        def recogniser(self, language: str) -> Any:
+            """The script, every second word in French."""
+            recogniser = super().recogniser(language)
+            assert isinstance(recogniser, ScriptedRecogniser)
+            tongues = ["en", "fr", "en"]
+            recogniser.pending = [
+                attrs.evolve(word, language=tongue) for word, tongue in zip(recogniser.pending, tongues, strict=True)
+            ]
+            return recogniser
+
+    request = parse_request(f"/v1/listen?{RAW}&language=multi&endpointing=false")
+    protocol = ListenProtocol(request, Polyglot(SCRIPT), REQUEST_ID, 0.0)
+    first, second = finals(send(protocol, SECOND * 4, CLOSE))[:2]
+    assert [w.get("language") for w in first["channel"]["alternatives"][0]["words"]] == ["en", "fr"]
+    assert first["channel"]["alternatives"][0]["languages"] == ["en", "fr"]
+    assert second["channel"]["alternatives"][0]["languages"] == ["en"]
+    assert "languages" not in finals(send(connect(), SECOND, CLOSE))[0]["channel"]["alternatives"][0]
+
+
+def test_searched_and_replaced_words_are_on_the_wire() -> None:
+    """``channel.search`` has a place for each term, in interims and finals; replaced words are the words."""
+    outputs = send(connect("search=two&search=nine&replace=one:1st&interim_results=true"), SECOND * 4, CLOSE)
+    first = finals(outputs)[0]
+    assert words([first]) == ["1st", "two"]
+    assert first["channel"]["alternatives"][0]["transcript"] == "1st two"
+    found, missing = first["channel"]["search"]
+    assert (found["query"], found["hits"][0]["start"], missing) == ("two", 1.0, {"query": "nine", "hits": []})
+    assert all("search" in m["channel"] for m in of_type(outputs, "Results"))
+
+
+def test_a_held_back_client_is_told_when_to_go_on() -> None:
+    """Each frame takes its time at the pace that is allowed; a pause saves nothing up."""
+    request = parse_request(f"/v1/listen?{RAW}")
+    protocol = ListenProtocol(request, ScriptedEngine(SCRIPT), REQUEST_ID, 0.0, behaviour=Behaviour(throttle=1.25))
+    send(protocol, SECOND, now=0.0)
+    assert protocol.paused_until == pytest.approx(0.8)
+    send(protocol, SECOND, now=0.1)
+    assert protocol.paused_until == pytest.approx(1.6)
+    send(protocol, SECOND, now=60.0)
+    assert protocol.paused_until == pytest.approx(60.8)
+    free = connect()
+    send(free, SECOND, now=5.0)
+    assert free.paused_until <= 5.0
+
+
+def test_the_log_names_the_tags() -> None:
+    """So that a stream can be found again by what its owner called it."""
+    protocol = connect("tag=shop&tag=till%203")
+    send(protocol, SECOND)
+    assert protocol.summary == "1.00 s of audio, tagged 'shop', 'till 3'"
