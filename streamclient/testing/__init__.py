@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from streamclient.testing.audio import numbered as numbered
     from streamclient.testing.audio import silence as silence
     from streamclient.testing.audio import spoken as spoken
     from streamclient.testing.audio import tone as tone
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from streamclient.testing.server import DeepgramServer as DeepgramServer
 
 _HOMES = {
+    "numbered": "audio",
     "silence": "audio",
     "spoken": "audio",
     "tone": "audio",

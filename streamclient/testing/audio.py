@@ -10,7 +10,7 @@ import wave
 from array import array
 from collections.abc import Iterable
 
-__all__ = ["RATE", "silence", "spoken", "tone", "wav"]
+__all__ = ["RATE", "numbered", "silence", "spoken", "tone", "wav"]
 
 RATE = 16000
 """Samples per second, where nothing else is said."""
@@ -48,6 +48,17 @@ def spoken(*utterances: str, pause: float = 0.6) -> bytes:
     from streamclient.server.engines.echo import tones
 
     return tones("\n".join(utterances), pause=pause).astype("<i2").tobytes()
+
+
+def numbered(words: int, *, together: int = 4) -> bytes:
+    """Speech that says where it is from: the words ``w0``, ``w1``, ``w2`` and so on, as :func:`spoken` says them.
+
+    Args:
+        words: how many.
+        together: words of an utterance.
+    """
+    names = [f"w{index}" for index in range(words)]
+    return spoken(*(" ".join(names[start : start + together]) for start in range(0, words, together)))
 
 
 def wav(pcm: bytes, *, rate: int = RATE, channels: int = 1) -> bytes:
