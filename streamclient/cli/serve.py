@@ -73,7 +73,7 @@ network, work = (grouped(name, "STREAMCLIENT_SERVE") for name in ("Network", "Wo
     default="pocketsphinx",
     show_default=True,
     metavar="NAME[:OPTION=VALUE,...]",
-    help="What recognises the speech.",
+    help="What recognises the speech: pocketsphinx, whisper, vosk, or what an extension brings.",
 )
 @work("--throttle", type=click.FloatRange(0.1), metavar="X", help="Take audio at X times its speed; the service: 1.25.")
 @work(

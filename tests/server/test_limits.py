@@ -70,7 +70,7 @@ def wait_until(condition: Any) -> None:
 
 def test_connections_without_a_request_are_bounded() -> None:
     """The one beyond the limit is hung up on; when the others have had their time, everything is as before."""
-    limits = Limits(connections=1, handshake=0.3)
+    limits = Limits(connections=1, handshake=1.5)
     with LocalServer(ScriptedEngine(SCRIPT), limits=limits) as server:
         crowd = [socket.create_connection((server.host, server.port)) for _ in range(40)]
         for one in crowd:

@@ -16,7 +16,7 @@ from tests.support.chromium import BROWSER, Tab, browser, wait_for
 from tests.support.encode import encode
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "sense_and_sensibility.wav"
-SOON_OVER = Limits(handshake=1.0)
+SOON_OVER = Limits(handshake=3.0)
 """A browser opens connections in case it needs them; here their threads must not outlive a test."""
 in_a_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here: apt-get install chromium")
 
