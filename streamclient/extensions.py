@@ -5,6 +5,7 @@ for and streamclient itself does not have it. One that is broken is reported in 
 """
 
 import logging
+import math
 from collections.abc import Callable, Collection
 from functools import cached_property, lru_cache
 from inspect import getdoc
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from streamclient.errors import PluginError
+from streamclient.hook_calls import HookCalls
 from streamclient.hookspecs import ExtensionHooks
 from streamclient.installed import Installed, find_installed
 from streamclient.plugin_manager import callers_of
@@ -71,7 +73,7 @@ class Extension(Installed):
         if hook not in self.hooks:
             return offered
         try:
-            self._callers[hook](**argument(offered))
+            HookCalls(self.name, math.inf).call(hook, self._callers[hook], argument(offered))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's code raises
             self.report(f"{hook} failed: {type(error).__name__}: {error}")
         return offered

@@ -46,21 +46,28 @@ class HookCalls:
         self._current: tuple[str, float] | None = None
         self._traced = os.environ.get(TRACE, "") not in ("", "0")
 
-    def call(self, hook: str, caller: Callable[..., object], stream: object, arguments: Mapping[str, object]) -> object:
-        """Call a hook, and return or raise what it does."""
+    def call(
+        self, hook: str, caller: Callable[..., object], arguments: Mapping[str, object], stream: object = None
+    ) -> object:
+        """Call a hook, and return or raise what it does. ``stream`` is its first argument, where there is one."""
+        given = arguments if stream is None else {"stream": stream, **arguments}
         if not self._traced:
-            return self._measured(hook, caller, stream, arguments)
+            return self._measured(hook, caller, given)
         shown = ", ".join(f"{name}={SHORT.repr(value)}" for name, value in arguments.items())
-        head = f"[{getattr(stream, 'id', '')[:8]}] {self._plugin}.{hook}({shown})"
+        head = f"{_name_of(stream)}{self._plugin}.{hook}"
+        # Before it is called, so that one that never returns is seen.
+        trace(f"{head}({shown})")
         started = time.perf_counter()
+        end = "took"
         try:
-            answer = self._measured(hook, caller, stream, arguments)
+            answer = self._measured(hook, caller, given)
+            end = "took" if answer in (None, []) else f"returned {SHORT.repr(answer)} after"
+            return answer
         except BaseException as error:
-            trace(f"{head} raised {type(error).__name__} after {_milliseconds(started)}")
+            end = f"raised {type(error).__name__} after"
             raise
-        returned = "" if answer in (None, []) else f" returned {SHORT.repr(answer)}"
-        trace(f"{head}{returned} {_milliseconds(started)}")
-        return answer
+        finally:
+            trace(f"{head} {end} {(time.perf_counter() - started) * 1000:.1f} ms")
 
     @property
     def stats(self) -> tuple[HookStats, ...]:
@@ -76,14 +83,12 @@ class HookCalls:
         current = self._current
         return (current[0], time.perf_counter() - current[1]) if current else None
 
-    def _measured(
-        self, hook: str, caller: Callable[..., object], stream: object, arguments: Mapping[str, object]
-    ) -> object:
+    def _measured(self, hook: str, caller: Callable[..., object], arguments: Mapping[str, object]) -> object:
         started = time.perf_counter()
         self._current = (hook, started)
         try:
             with hook_scope.get()():
-                return caller(stream=stream, **arguments)
+                return caller(**arguments)
         finally:
             self._current = None
             self._count(hook, time.perf_counter() - started)
@@ -110,8 +115,8 @@ class _Counter:
         self.seconds = self.slowest = 0.0
 
 
-def _milliseconds(started: float) -> str:
-    return f"{(time.perf_counter() - started) * 1000:.1f} ms"
+def _name_of(stream: object) -> str:
+    return "" if stream is None else f"[{getattr(stream, 'id', '')[:8]}] "
 
 
 def trace(text: str) -> None:

@@ -163,7 +163,7 @@ class LoadedPlugin:
             BaseException: whatever the hook raised.
         """
         hook, argument, caller = self._processors[type(event)]
-        changed = self._calls.call(hook, caller, stream, {argument: event})
+        changed = self._calls.call(hook, caller, {argument: event}, stream)
         if changed is None:
             return event
         if not isinstance(changed, type(event)):
@@ -183,7 +183,7 @@ class LoadedPlugin:
         for route, call in self._routes.get(type(event), ()):
             if route.applies(event, self.name):
                 try:
-                    self._calls.call(route.hook, call, stream, route.arguments(event))
+                    self._calls.call(route.hook, call, route.arguments(event), stream)
                 except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the lane
                     report(route.hook, error)
 

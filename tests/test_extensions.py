@@ -154,6 +154,19 @@ def test_an_extension_is_loaded_once_and_only_when_it_is_needed() -> None:
 
 
 @pytest.mark.usefixtures("stranger")
+def test_calls_of_extensions_are_traced_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every call of a hook is, where that is wanted."""
+    monkeypatch.setenv("STREAMCLIENT_TRACE_PLUGINS", "1")
+    registered("register_sources")
+
+    said = capsys.readouterr().err
+    assert "good.register_sources(register=<function" in said
+    assert "misuses.register_sources raised TypeError after" in said
+
+
+@pytest.mark.usefixtures("stranger")
 class TestCommands:
     def test_a_command_runs_with_its_exit_code(self) -> None:
         """Like one of ours."""

@@ -528,7 +528,7 @@ def test_a_slow_hook_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None
 def test_every_call_is_traced_where_that_is_wanted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With shortened arguments, what was returned or raised, and the time; and without the key."""
+    """Before it and after it, with shortened arguments, what was raised, and the time; and without the key."""
     monkeypatch.setenv("STREAMCLIENT_TRACE_PLUGINS", "1")
     long = final(" ".join(["word"] * 100), 0.0)
     run(Listener(), processor(lambda _: 1 / 0, name="Broken"), said=[long], api_key="secret-key")
@@ -536,8 +536,8 @@ def test_every_call_is_traced_where_that_is_wanted(
     lines = capsys.readouterr().err.splitlines()
     assert all(len(line) < 400 for line in lines)
     assert sum("Listener.on_message(message=Results(" in line for line in lines) == 1
-    assert any(
-        "Broken.process_utterance(utterance=Utterance(" in line and "ZeroDivisionError" in line for line in lines
-    )
-    assert any("Listener.on_close(transcript=Transcript(" in line and line.endswith(" ms") for line in lines)
+    assert any("Broken.process_utterance(utterance=Utterance(" in line for line in lines)
+    assert any("Broken.process_utterance raised ZeroDivisionError after " in line for line in lines)
+    assert any("Listener.on_close(transcript=Transcript(" in line for line in lines)
+    assert any("Listener.on_close took " in line and line.endswith(" ms") for line in lines)
     assert "secret-key" not in "\n".join(lines)
