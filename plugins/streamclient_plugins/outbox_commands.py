@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -81,8 +81,8 @@ def drop(path: Path | None, letters: Sequence[str], *, every: bool, yes: bool) -
     """Throw letters away; they are never delivered."""
     with _opened(path) as (box, _):
         chosen = _chosen(box, letters, every=every)
-        if chosen and not yes:
-            click.confirm(f"Throw {_counted(len(chosen))} away?", abort=True, err=True)
+        if chosen and not yes and not _confirmed(f"Throw {_counted(len(chosen))} away?"):
+            raise click.ClickException("Nothing is thrown away; --yes does not ask.")
         box.drop(chosen)
     click.echo(f"{_counted(len(chosen))} thrown away.", err=True)
 
@@ -116,6 +116,15 @@ def deliver(path: Path | None, *, watch: bool) -> int:
         if name != webhook.endpoint:
             click.echo(f"More is waiting for {name}, which is another url than yours.", err=True)
     return PARTLY if left else 0
+
+
+def _confirmed(question: str) -> bool:
+    """Nobody there to ask is a no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
 
 def _when(due: float | None) -> str:
@@ -182,6 +191,10 @@ def _show(letters: Sequence[Letter], endpoints: Sequence[Endpoint]) -> None:
 
 
 def _table(letters: Sequence[Letter]) -> list[str]:
+    heads: dict[str, int] = {}
+    for letter in letters:
+        if not letter.is_dead:
+            heads.setdefault(letter.stream, letter.number)
     rows = [("LETTER", "EVENT", "STREAM", "WRITTEN", "TRIES", "NEXT", "LAST ERROR")]
     rows += [
         (
@@ -190,13 +203,21 @@ def _table(letters: Sequence[Letter]) -> list[str]:
             letter.stream[:8],
             _clock(letter.created),
             str(letter.tries),
-            "dead" if letter.is_dead else _clock(letter.next_at),
+            _next(letter, heads),
             letter.error or "-",
         )
         for letter in letters
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _next(letter: Letter, heads: Mapping[str, int]) -> str:
+    """When a letter's turn comes: a time, or the letter that it waits for."""
+    if letter.is_dead:
+        return "dead"
+    head = heads[letter.stream]
+    return _clock(letter.next_at) if letter.number == head else f"after {head}"
 
 
 def _clock(seconds: float) -> str:

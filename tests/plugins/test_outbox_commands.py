@@ -69,6 +69,15 @@ class TestList:
         assert [row.split()[0] for row in waiting] == ["2", "3"]
         assert "hidden" not in done.output
 
+    def test_a_letter_that_waits_for_another_one_says_so(self, run: Run, box: Outbox) -> None:
+        """Its own time would mislead."""
+        run("retry", "--all")
+
+        second = run("list").stdout.splitlines()[3]
+
+        assert second.split()[:3] == ["2", "utterance", "aaaaaaaa"]
+        assert second.endswith("0      after 1              -")
+
     def test_it_shows_all_to_a_program(self, run: Run) -> None:
         """As lines of JSON."""
         first, *_ = map(json.loads, run("list", "--json").stdout.splitlines())
@@ -127,8 +136,9 @@ class TestDrop:
 
     def test_without_a_yes_nothing_is(self, run: Run, box: Outbox) -> None:
         """Nor where nobody can be asked."""
-        assert run("drop", "--all", input="n\n").exit_code == 1
-        assert run("drop", "--all").exit_code == 1
+        for answer in ("n\n", ""):
+            refused = run("drop", "--all", input=answer)
+            assert str(refused.exception) == "Nothing is thrown away; --yes does not ask."
 
         assert left(box) == ["msg_1", "msg_2", "msg_3"]
 
