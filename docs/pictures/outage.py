@@ -146,11 +146,16 @@ def watching(client: StreamClient, recorder: Recorder) -> Iterator[None]:
     """Note what was accepted and what has gone out, as long as the block lasts."""
     done = threading.Event()
 
-    def watch() -> None:
-        while not done.wait(0.01):
-            stats = client.stats
+    def note() -> None:
+        stats = client.stats
+        if stats.audio_seconds:  # else the stream has not begun
             recorder.run.accepted.append((recorder.now, stats.audio_seconds))
             recorder.run.sent.append((recorder.now, stats.audio_seconds - stats.buffered_seconds))
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            note()
+        note()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -180,7 +185,7 @@ def record(speed: float) -> Run:
         reconnect=ReconnectPolicy(initial_delay=0.3 / speed, max_delay=0.6 / speed),
     )
     try:
-        with client, watching(client, recorder):
+        with watching(client, recorder), client:
             speak(client, audio, speed, server)
     finally:
         server.kill()
