@@ -29,7 +29,7 @@ CONNECT, SILENCE = 10.0, 30.0
 """Seconds to connect, and to wait for the next byte."""
 ATTEMPTS = 4
 """How often to go on with a file that broke off, without a byte in between."""
-FAREWELL = 2.0
+FAREWELL = 5.0
 
 NOT_AUDIO = {
     "text/html": "a web page",
@@ -82,6 +82,7 @@ class WebAudio:
         self._name = shown(address)
         self._pool = _pool(self._urllib3, address)
         self._position = 0
+        self._interrupted = False
         self._response = self._get({})
         self._require_audio()
         self._resumable = _resumable(self._response)
@@ -95,6 +96,7 @@ class WebAudio:
 
     def interrupt(self) -> None:
         """End the wait for the next byte of another thread; that one closes the connection."""
+        self._interrupted = True
         with suppress(ValueError, RuntimeError, OSError):  # it has been read to its end, or its socket is gone
             self._response.shutdown()
 
@@ -107,6 +109,8 @@ class WebAudio:
                     yield block
                 return
             except self._urllib3.exceptions.HTTPError as error:
+                if self._interrupted:
+                    return
                 attempts += 1
                 if self._resumable is None or attempts > ATTEMPTS:
                     raise self._broken_off(error) from error

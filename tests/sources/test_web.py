@@ -50,6 +50,15 @@ def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
             thread.join()
 
 
+def trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A certificate of an authority that the environment trusts."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
+    return context
+
+
 def file(data: bytes, kind: str = "audio/wav", **headers: str) -> Answer:
     """The answer that is a file."""
 
@@ -213,9 +222,10 @@ class TestBreaks:
 class TestRadio:
     """A stream without a length and without an end."""
 
-    @pytest.fixture
-    def server(self) -> Iterator[str]:
+    @pytest.fixture(params=["http", "https"])
+    def server(self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         """Sends a block, and nothing more until the test is over."""
+        tls = trusted(tmp_path, monkeypatch) if request.param == "https" else None
         over = threading.Event()
 
         def answer(request: BaseHTTPRequestHandler) -> None:
@@ -226,7 +236,7 @@ class TestRadio:
             request.wfile.write(b"\xff\xfb" + bytes(998))
             over.wait(20)
 
-        with serving(answer) as address:
+        with serving(answer, tls) as address:
             yield address
             over.set()
 
@@ -321,11 +331,7 @@ class TestRefusals:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As the library for TLS has it."""
-        authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        with serving(file(WAV), context) as server:
+        with serving(file(WAV), trusted(tmp_path, monkeypatch)) as server:
             assert read(open_source(f"{server}/talk.wav")) == WAV
 
     def test_without_urllib3_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:

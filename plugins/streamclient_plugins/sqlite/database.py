@@ -114,7 +114,7 @@ def connect(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]
     """
     mode = "rwc" if create else "rw"
     address = f"{path.absolute().as_uri()}?mode={mode}"
-    with closing(sqlite3.connect(address, PATIENCE, isolation_level=None, uri=True)) as connection:
+    with closing(sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, uri=True)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         yield connection
 

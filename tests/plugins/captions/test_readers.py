@@ -87,10 +87,10 @@ DIFFICULT = Transcript(
 
 
 @pytest.fixture(scope="module")
-def w3c(pytestconfig: pytest.Config) -> W3cParser:
+def w3c(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> W3cParser:
     """W3C's parser; installed once into pytest's cache."""
-    assert pytestconfig.cache is not None
-    return install_w3c_parser(Path(str(pytestconfig.cache.mkdir("webvtt-parser"))))
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)
+    return install_w3c_parser(cache.mkdir("webvtt-parser") if cache else tmp_path_factory.mktemp("webvtt-parser"))
 
 
 @pytest.fixture(scope="module")
