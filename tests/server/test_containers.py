@@ -142,6 +142,8 @@ def test_packets_of_opus_need_no_container(speech: Samples) -> None:
 @pytest.mark.parametrize(("encoding", "kind"), [("flac", "flac"), ("ogg-opus", "ogg"), ("amr-nb", "amr")])
 def test_a_named_container_is_decoded(encoding: str, kind: str, speech: Samples) -> None:
     """``encoding`` may name what the stream says itself; AMR also comes without the first bytes of its files."""
+    if kind not in KINDS:
+        pytest.skip(f"this PyAV has no encoder for {kind}")
     data = encode(kind, speech)
     audio = AudioFormat(encoding, KINDS[kind].rate)
     expected = decode([data])[1]

@@ -139,8 +139,22 @@ def test_the_page_fits_every_screen(tab: Tab, server: LocalServer) -> None:
         assert tab.ask("document.documentElement.scrollWidth") == width
 
 
+@in_a_browser
+def test_every_control_has_a_name(tab: Tab, server: LocalServer) -> None:
+    """For those who hear the page: buttons, fields, the log of captions, the state and what went wrong."""
+    open_page(tab, server)
+    tab.ask("document.querySelector('details').open = true")
+    nodes = [node for node in tab.call("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+    roles = [node["role"]["value"] for node in nodes]
+    named = ("button", "textbox", "checkbox", "spinbutton", "heading", "region", "DisclosureTriangle")
+    controls = [node for node in nodes if node["role"]["value"] in named]
+    assert len(controls) >= 10
+    assert [node for node in controls if not node["name"]["value"].strip()] == []
+    assert {"status", "log", "main", "banner", "contentinfo"} <= set(roles)
+
+
 class References(HTMLParser):
-    """Everything a page refers to, and its controls without a name."""
+    """Everything a page refers to."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class Kind:
     options: dict[str, str] = attrs.field(factory=dict)
 
 
-KINDS = {
+ALL = {
     "ogg": Kind("ogg", "libopus", 48_000),
     "webm": Kind("webm", "libopus", 48_000, options={"live": "1"}),
     "flac": Kind("flac", "flac"),
@@ -40,6 +40,19 @@ KINDS = {
     "amr": Kind("amr", "libopencore_amrnb", 8_000, exact=False),
 }
 """By the ending of a file's name."""
+
+
+def _can_write(kind: Kind) -> bool:
+    """Not every build of PyAV has every encoder."""
+    try:
+        av.Codec(kind.codec, "w")
+    except ValueError:
+        return False
+    return True
+
+
+KINDS = {name: kind for name, kind in ALL.items() if _can_write(kind)}
+"""Those that can be made here."""
 
 
 class Stream:

@@ -43,8 +43,8 @@ class PocketsphinxEngine(Engine):
     """Recognises US English.
 
     Args:
-        decoders: how many utterances are recognised at a time; the audio of others waits. Each costs some tens of
-            megabytes and half a second to make. Default: the number of processors.
+        decoders: how many utterances are recognised while they are spoken; others are when they are over, one after
+            the other. Each takes 95 MB and a quarter of a second to make. Default: the number of processors.
     """
 
     name = "pocketsphinx"
