@@ -29,6 +29,8 @@ log = logging.getLogger("streamclient.server")
 
 PROBE = 2048
 """Bytes FFmpeg may look at before it decodes; the format is known, so this is for the codec's parameters only."""
+FIRST_BITE = 512
+"""Bytes FFmpeg is given at a time until there is audio: some of its readers take fewer for the end of a header."""
 BLOCK = 4096
 """Bytes FFmpeg asks for at a time; fewer are fine."""
 MAX_FRUITLESS = 8 << 20
@@ -153,7 +155,7 @@ class CompressedReader:
 
     def read(self, size: int) -> bytes:
         """Give FFmpeg some bytes, after waiting for them; none mean the end."""
-        while not self.waiting and not self.complete:
+        while len(self.waiting) < (1 if self.rate else FIRST_BITE) and not self.complete:
             self._wait_for_turn()
         data = bytes(self.waiting[:size])
         del self.waiting[:size]
