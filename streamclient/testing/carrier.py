@@ -362,7 +362,7 @@ class Carrier:
         if self._leaving:
             return
         self._leaving = True
-        self._client.write()
+        self._write(self._client)
         self._later(FAREWELL, self._give_up)
 
     def _give_up(self) -> None:

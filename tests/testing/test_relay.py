@@ -2,14 +2,17 @@
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -30,7 +33,9 @@ from streamclient import (
     Timeouts,
     Transcript,
 )
-from streamclient.testing import DeepgramServer, StreamRecorder, spoken
+from streamclient.server import ServerStartError
+from streamclient.testing import DeepgramServer, Relay, StreamRecorder, silence, spoken
+from streamclient.testing.builders import metadata, results
 from streamclient.testing.faults import (
     Alter,
     Close,
@@ -56,6 +61,7 @@ from streamclient.testing.faults import (
     handshake,
     messages,
 )
+from tests.support.service import obedient, serving
 
 LISTEN = "/v1/listen?model=nova-3&encoding=linear16&sample_rate=16000&interim_results=true"
 OPTIONS = ListenOptions(encoding="linear16", sample_rate=16000, interim_results=True)
@@ -390,6 +396,38 @@ def test_bytes_that_are_no_http_do_no_harm(server: DeepgramServer) -> None:
     with socket.create_connection(("127.0.0.1", server.relay.port)) as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert transcribe(server).text == TEXT
+
+
+def test_a_server_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client speaks in the clear to the relay, the relay under TLS to a server whose certificate it checks."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with serving(obedient(results("under cover", 0, 1), metadata()), tls=context) as service:
+        with Relay(service.url) as relay:
+            client = StreamClient(OPTIONS, url=relay.url, reconnect=None)
+            with pytest.raises(ServiceUnavailableError, match="502"):
+                client.open()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        with Relay(service.url) as relay, StreamClient(OPTIONS, url=relay.url) as client:
+            client.send(silence(40.0))
+    assert client.transcript.text == "under cover"
+    assert service.call.audio == silence(40.0)
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    """A relay to nowhere answers for the server."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with Relay(f"ws://127.0.0.1:{port}") as relay, pytest.raises(ServiceUnavailableError, match="502"):
+        StreamClient(OPTIONS, url=relay.url).open()
+
+
+def test_a_taken_port_is_told() -> None:
+    """With what to do."""
+    with Relay("ws://127.0.0.1:1") as relay, pytest.raises(ServerStartError, match="taken"):
+        Relay("ws://127.0.0.1:1", port=relay.port).start()
 
 
 def test_recorders_are_told_everything() -> None:
