@@ -190,13 +190,15 @@ class StreamClient:
         stream.feeder = threading.get_ident()
         try:
             lifecycle.watch(stream)
-            stream.session.start()
             stream.dispatcher.start()
+            stream.session.start()
             # The sender keeps the deadline; only a name look-up that hangs can make it late.
             if not stream.session.wait_opened(Deadline(self._timeouts.connect + SLICE)):
                 raise ConnectTimeout(f"Not connected after {self._timeouts.connect:g} s")
         except BaseException:
-            self.abort()
+            stream.session.abort()
+            stream.session.end_unstarted()
+            stream.wait(Deadline(FAREWELL))
             raise
         if stream.session.error is not None:
             stream.wait(Deadline(self._timeouts.close))

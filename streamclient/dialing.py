@@ -21,7 +21,6 @@ from streamclient.sockets import Cancelled, SoundSocket, wait_ready
 __all__ = ["PROXY_PORT", "Address", "Attempt", "proxy_for", "trusted"]
 
 MOST_HANDSHAKE_BYTES = 128 * 1024
-MOST_TUNNEL_BYTES = 16 * 1024
 PROXY_PORT = 3128
 
 ABOUT_PROXY = (
@@ -167,12 +166,13 @@ class Attempt:
             self._secrets += [secret for secret in (password, login) if secret]
         sound = self._sound(raw)
         sound.send(f"{request}\r\n".encode())
-        sound.allowance = MOST_TUNNEL_BYTES
-        answer = bytearray()
-        # One by one, since what follows belongs to TLS.
-        while not answer.endswith(b"\r\n\r\n") and (byte := sound.recv(1)):
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            byte = sound.recv(1)
+            if not byte:
+                break
             answer += byte
-        line = bytes(answer).partition(b"\r\n")[0].decode("latin-1")
+        line = answer.partition(b"\r\n")[0].decode("latin-1")
         if not line.startswith(("HTTP/1.0 200", "HTTP/1.1 200")):
             raise tunnel_refused(f"{proxy.hostname}:{proxy.port or PROXY_PORT}", place, line)
 

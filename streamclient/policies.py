@@ -39,12 +39,6 @@ def _seconds(default: float) -> Any:
     return field(default=default, validator=_number(least=0, inclusive=False))
 
 
-def _check_flag(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, bool):
-        name = f"{type(instance).__name__}.{attribute.name}"
-        raise OptionsError(f"{name}={value!r} is not allowed; allowed is True or False")
-
-
 def _bytes(default: int, *, least: int) -> Any:
     return field(default=default, validator=_number(least=least, whole=True))
 
@@ -121,7 +115,7 @@ class LanePolicy:
     max_events: int | None = field(default=None, validator=_number(least=1, whole=True, optional=True))
     slow_after: float = _seconds(1.0)
     process_timeout: float = _seconds(5.0)
-    required: bool = field(default=False, validator=_check_flag)
+    required: bool = False
 
 
 def _headers(value: Any) -> tuple[tuple[str, str], ...]:

@@ -116,8 +116,12 @@ class Session:
             self._sender.start()
         except InvalidState as error:
             self.abort(error)
-            self._finish()
             raise
+
+    def end_unstarted(self) -> None:
+        """Publish the last event of a stream whose sender could not be started, or came not so far."""
+        if not self._sender.was_started:
+            self._finish()
 
     def close_unopened(self) -> bool:
         """End a stream that never began; whether that is what it was."""
@@ -274,7 +278,7 @@ class Session:
     @property
     def has_ended(self) -> bool:
         """Whether the last event has been published."""
-        return self._sender.ended.is_set()
+        return not self._sender.is_running
 
     @property
     def is_current(self) -> bool:

@@ -92,13 +92,19 @@ class Worker:
         try:
             self._thread.start()
         except RuntimeError as error:
+            self._thread = None
             self.ended.set()
             raise InvalidState(f"No thread can be started: {error}") from error
 
     @property
+    def was_started(self) -> bool:
+        """Whether it runs, or has run."""
+        return self._thread is not None
+
+    @property
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._thread is not None and self._thread.ident is not None and not self.ended.is_set()
+        return self._thread is not None and not self.ended.is_set()
 
     @property
     def is_current(self) -> bool:
@@ -107,11 +113,12 @@ class Worker:
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait until the thread has ended; whether it has. Not to be called by a thread of ours."""
-        if self._thread is None or self._thread.ident is None:
+        if self._thread is None:
             return True
         if not wait_for(self.ended, deadline):
             return False
-        self._thread.join(1.0)
+        if self._thread.ident is not None:
+            self._thread.join(1.0)
         return True
 
     def _run(self) -> None:

@@ -438,8 +438,8 @@ def proxy_answering(answer: bytes, *, patient: bool = False) -> Iterator[dict[st
             stop.wait(SOON)
 
     with bare_server(speak) as port:
-        arguments = proxied(f"http://user:{PASSWORD}@127.0.0.1:{port}")
-        yield {**arguments, "timeouts": Timeouts(connect=0.3)} if patient else arguments
+        proxy = f"http://user:{PASSWORD}@127.0.0.1:{port}"
+        yield proxied(proxy)
         stop.set()
 
 
@@ -454,7 +454,7 @@ def proxied(proxy: str) -> dict[str, Any]:
     """Arguments of a client behind a proxy."""
     transport = TransportOptions(proxy=proxy)
     assert PASSWORD not in repr(transport)
-    return {"url": "ws://service.example:80", "transport": transport, "timeouts": Timeouts(connect=SOON)}
+    return {"url": "ws://service.example:80", "transport": transport, "timeouts": Timeouts(connect=1.0)}
 
 
 TUNNEL = "tunnel to service.example:80"

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from streamclient import BufferPolicy, LanePolicy, OptionsError, ReconnectPolicy, Timeouts, TransportOptions
+from streamclient import BufferPolicy, OptionsError, ReconnectPolicy, Timeouts, TransportOptions
 
 DEFAULTS: dict[Any, dict[str, object]] = {
     ReconnectPolicy: {
@@ -16,7 +16,6 @@ DEFAULTS: dict[Any, dict[str, object]] = {
         "connect": 10.0, "send": 30.0, "close": 30.0, "keepalive": 4.0, "ping": 10.0, "pong": 10.0, "exit": 5.0,
     },
     BufferPolicy: {"max_memory": 8 * 1024 * 1024, "max_disk": 1024 * 1024 * 1024, "max_events": 1000},
-    LanePolicy: {"max_events": None, "slow_after": 1.0, "process_timeout": 5.0, "required": False},
     TransportOptions: {"proxy": None, "ca_file": None, "ssl_context": None, "headers": ()},
 }  # fmt: skip
 
@@ -48,9 +47,6 @@ def test_policies_are_frozen_values(policy: Any) -> None:
         (BufferPolicy, "max_memory", [0, -1, 1.5, True, None]),
         (BufferPolicy, "max_disk", [-1, 0.5]),
         (BufferPolicy, "max_events", [0, 2.0]),
-        (LanePolicy, "max_events", [0, 2.0, "5"]),
-        (LanePolicy, "slow_after", [0, nan, None]),
-        (LanePolicy, "process_timeout", [0, -1, "1"]),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(policy: Any, name: str, values: list[object]) -> None:
@@ -62,19 +58,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(policy: Any, name: str, val
         assert str(caught.value).startswith(f"{policy.__name__}.{name}={value!r} is not allowed; allowed is a ")
 
 
-def test_a_flag_is_true_or_false() -> None:
-    """A text would always count as true."""
-    with pytest.raises(OptionsError, match=r"LanePolicy.required='no' is not allowed; allowed is True or False"):
-        LanePolicy(required="no")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("policy", "values"),
     [
         (ReconnectPolicy, {"initial_delay": 0, "max_delay": 0, "multiplier": 1, "max_attempts": 1, "max_outage": inf}),
         (Timeouts, dict.fromkeys(DEFAULTS[Timeouts], inf)),
         (BufferPolicy, {"max_memory": 1, "max_disk": 0, "max_events": 1}),
-        (LanePolicy, {"max_events": 1, "slow_after": inf, "process_timeout": inf, "required": True}),
     ],
 )
 def test_the_limits_themselves_are_allowed(policy: Any, values: dict[str, object]) -> None:

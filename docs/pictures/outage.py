@@ -146,16 +146,11 @@ def watching(client: StreamClient, recorder: Recorder) -> Iterator[None]:
     """Note what was accepted and what has gone out, as long as the block lasts."""
     done = threading.Event()
 
-    def note() -> None:
-        stats = client.stats
-        if stats.audio_seconds:  # else the stream has not begun
-            recorder.run.accepted.append((recorder.now, stats.audio_seconds))
-            recorder.run.sent.append((recorder.now, stats.audio_seconds - stats.buffered_seconds))
-
     def watch() -> None:
         while not done.wait(0.01):
-            note()
-        note()
+            stats = client.stats
+            recorder.run.accepted.append((recorder.now, stats.audio_seconds))
+            recorder.run.sent.append((recorder.now, stats.audio_seconds - stats.buffered_seconds))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -185,7 +180,7 @@ def record(speed: float) -> Run:
         reconnect=ReconnectPolicy(initial_delay=0.3 / speed, max_delay=0.6 / speed),
     )
     try:
-        with watching(client, recorder), client:
+        with client, watching(client, recorder):
             speak(client, audio, speed, server)
     finally:
         server.kill()
@@ -312,7 +307,7 @@ def draw_audio(picture: Picture, run: Run) -> None:
     picture.line(run.accepted, PALE, 1.5, stroke_dasharray="4 4")
     before = [point for point in run.sent if point[0] <= run.lost]
     after = [point for point in run.sent if point[0] >= run.back]
-    caught_up = next((at for at, audio in after if audio >= before[-1][1]), run.end)
+    caught_up = next(at for at, audio in after if audio >= before[-1][1])
     resumed = resumed_at(run)
     picture.line(before, BLUE)
     picture.line([point for point in after if point[0] >= caught_up], BLUE)

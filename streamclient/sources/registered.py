@@ -39,11 +39,8 @@ def opened_by_extension(address: str) -> Any | None:
 
 def _opened(address: str, opener: Callable[[str], Any]) -> Any:
     try:
-        audio = opener(address)
+        return opener(address)
     except StreamClientError:
         raise
     except Exception as error:
         raise SourceError(f"{address} cannot be opened: {type(error).__name__}: {error}") from error
-    if audio is None:
-        raise SourceError(f"{address} cannot be opened: its extension returned nothing")
-    return audio

@@ -45,7 +45,7 @@ def assert_undisturbed(service: Service, ended: Ended, *said: str) -> None:
     """The child said this and nothing else, the parent's stream ended well, and all of its audio is there."""
     assert ended == (0, [*said, *WHOLE], "")
     assert len(service.call.audio) == 64000
-    assert service.call.texts == [CLOSE_STREAM]
+    assert service.call.commands == [CLOSE_STREAM]
 
 
 def test_a_child_is_refused_every_use(service: Service) -> None:
@@ -134,7 +134,7 @@ assert wait(fork(child)) == 0
 
     assert ended == (0, WHOLE, "")
     assert sorted(len(call.audio) for call in service.calls) == [3, 64000]
-    assert [call.texts for call in service.calls] == [[CLOSE_STREAM]] * 2
+    assert [call.commands for call in service.calls] == [[CLOSE_STREAM]] * 2
 
 
 def test_a_client_made_before_the_fork_may_be_opened_after_it(service: Service) -> None:
@@ -170,7 +170,7 @@ say(process.exitcode)
 
     assert (ended.code, ended.out) == (0, [*WHOLE, "0"]), ended.err
     assert "still open at exit" in ended.err
-    assert service.call.texts == [CLOSE_STREAM]
+    assert service.call.commands == [CLOSE_STREAM]
 
 
 def test_forks_at_any_moment(service: Service) -> None:

@@ -127,7 +127,7 @@ for greenlet in [gevent.spawn(work, number) for number in range(20)]:
     assert sorted(call.audio for call in service.calls) == sorted(
         [bytes(32000), *(bytes([number]) * 3200 for number in range(20))]
     )
-    assert all(call.texts == [CLOSE_STREAM] for call in service.calls)
+    assert all(call.commands == [CLOSE_STREAM] for call in service.calls)
 
 
 @patched

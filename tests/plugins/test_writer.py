@@ -57,26 +57,6 @@ class TestPath:
 
         assert {path.name.partition("-20")[0] for path in Path().iterdir()} == {"stream-1", "talk.txt"}
 
-    @pytest.mark.parametrize(
-        ("name", "file"),
-        [
-            ("../../etc/passwd", ".._.._etc_passwd"),
-            ("/abs", "_abs"),
-            ("a\\b", "a_b"),
-            ("..", "_"),
-            ("a.b {c}", "a.b {c}"),
-        ],
-    )
-    def test_a_name_does_not_lead_into_another_folder(
-        self, play: Play, stem: ContextVar[str | None], name: str, file: str
-    ) -> None:
-        """It may be that of a file that somebody has uploaded."""
-        stem.set(name)
-
-        assert play("text:path={stem}", SHORT) == []
-
-        assert [path.name for path in Path().iterdir()] == [file]
-
     def test_a_file_whose_name_is_known_early_is_refused_early(self, play: Play, stem: ContextVar[str | None]) -> None:
         """Before there is a stream that would go on without its file."""
         stem.set("talk")

@@ -15,7 +15,6 @@ from websockets.sync.client import connect
 
 from streamclient.server import LocalServer
 from streamclient.server.engines.pocketsphinx import PocketsphinxEngine
-from streamclient.testing import DeepgramServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:websockets.*deprecated:DeprecationWarning")  # what the SDK imports
 
@@ -69,14 +68,9 @@ def test_websockets_with_an_empty_frame(server: LocalServer, expected: str) -> N
 
 def test_deepgram_sdk(server: LocalServer, expected: str) -> None:
     """Deepgram's own client connects, streams, and gets the same words as typed results."""
-    with DeepgramServer(server) as watched:
-        assert heard_by_sdk(watched.url) == expected
-        watched.call.assert_closed_well()
-
-
-def heard_by_sdk(url: str) -> str:
-    """The transcript that Deepgram's client gets there."""
-    environment = DeepgramClientEnvironment(base=url, production=url, agent=url, agent_rest=url)
+    environment = DeepgramClientEnvironment(
+        base=server.url, production=server.url, agent=server.url, agent_rest=server.url
+    )
     client = DeepgramClient(api_key="the-key", environment=environment)
     messages: list[Any] = []
     closed = threading.Event()
@@ -90,5 +84,5 @@ def heard_by_sdk(url: str) -> str:
         connection.send_close_stream()
         assert closed.wait(30)
         listener.join(5)
+    assert text([message.dict() for message in messages]) == expected
     assert messages[-1].type == "Metadata"
-    return text([message.dict() for message in messages])

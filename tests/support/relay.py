@@ -75,7 +75,7 @@ class Relay:
         self._target = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # a stall is to be felt soon
-        self.url = f"{url.rpartition(':')[0]}:{self._listener.getsockname()[1]}"
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept)
         self._thread.start()
 

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 CLOSE_STREAM = '{"type": "CloseStream"}'
+KEEP_ALIVE = '{"type": "KeepAlive"}'
 LINEAR16 = {"encoding": "linear16", "sample_rate": 16000}
 SOON = 10.0
 """Seconds that only elapse when a test is about to fail."""
@@ -65,6 +66,11 @@ class Call:
     def texts(self) -> list[str]:
         """All text messages received."""
         return [frame for frame in self.frames if isinstance(frame, str)]
+
+    @property
+    def commands(self) -> list[str]:
+        """All text messages received, but for those of a client that has nothing to say."""
+        return [text for text in self.texts if text != KEEP_ALIVE]
 
     def read(self) -> bytes | str:
         """The next frame."""
