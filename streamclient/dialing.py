@@ -18,7 +18,7 @@ from streamclient.policies import TransportOptions
 from streamclient.refusals import MOST_WORDS, NO_WEBSOCKET, tunnel_refused
 from streamclient.sockets import Cancelled, SoundSocket, wait_ready
 
-__all__ = ["PROXY_PORT", "Address", "Attempt", "proxy_for", "trusted"]
+__all__ = ["PROXY_PORT", "Address", "Attempt", "look_up", "proxy_for", "trusted"]
 
 MOST_HANDSHAKE_BYTES = 128 * 1024
 PROXY_PORT = 3128
@@ -118,7 +118,7 @@ class Attempt:
     def _dial(self, host: str, port: int, role: str = "") -> socket.socket:
         """Try each address of the host; each gets its share of the time that is left."""
         self.step = f"looking up {role}{host}"
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = look_up(host, port)
         self.step = f"connecting to {role}{host}:{port}"
         failure: OSError = OSError("the name has no address")
         for tried, (family, kind, protocol, _, where) in enumerate(found):
@@ -239,6 +239,14 @@ def trusted(options: TransportOptions) -> str:
     return options.ca_file or paths.cafile or paths.capath or f"{paths.openssl_cafile}, which is not there,"
 
 
+def look_up(host: str, port: int) -> list[Any]:
+    """The addresses of a host, as `socket.getaddrinfo` has them; a text that is no name has none."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "this is no name of a host") from None
+
+
 @lru_cache(maxsize=16)
 def _tls_context(ca_file: str | None, _kind: type[ssl.SSLContext]) -> ssl.SSLContext:
     """One context for all connections: reading the authorities takes ten times as long as a handshake.
@@ -264,9 +272,16 @@ def proxy_for(address: Address, options: TransportOptions) -> SplitResult | None
     if not chosen:
         return None
     proxy = urlsplit(chosen if "://" in chosen else f"http://{chosen}")
-    if proxy.scheme != "http" or not proxy.hostname:
+    if proxy.scheme != "http" or not proxy.hostname or not _has_sound_port(proxy):
         raise OptionsError(
             f"The proxy {proxy.scheme}://{proxy.hostname} cannot be used; allowed is http://host:port",
             hint="Name another one with TransportOptions(proxy=...), or none with proxy=''.",
         )
     return proxy
+
+
+def _has_sound_port(proxy: SplitResult) -> bool:
+    try:
+        return proxy.port != 0
+    except ValueError:
+        return False

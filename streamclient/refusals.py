@@ -38,6 +38,7 @@ HINTS = {
 }
 """What to do about a status that has no class of its own."""
 
+OTHERWISE = "Check url and the options; the service's words may say more."
 NO_WEBSOCKET = "Check host and port of url: what answers there does not speak websocket."
 PROXY_HINT = "Ask who runs the proxy whether it lets this host and port through; proxy='' goes without."
 
@@ -60,12 +61,11 @@ def refused(place: str, status: int, headers: Mapping[str, str], body: bytes | N
     return kind(
         f"{place} refused the stream with HTTP {status}" + (f" {code}" if code else ""),
         status=status,
-        detail=detail,
+        detail=detail and detail[:MOST_WORDS],
         request_id=request_id or request_id_of(headers),
         retry_after=_retry_after(headers.get("retry-after"), now),
         retryable=_may_pass(status),
-        hint=HINTS.get(status)
-        or (None if status >= 400 else "Check url: what answers there does not speak websocket."),
+        hint=HINTS.get(status) or kind.default_hint or (OTHERWISE if status >= 400 else NO_WEBSOCKET),
     )
 
 
@@ -120,24 +120,24 @@ def _words_of(headers: Mapping[str, str], body: bytes | None) -> tuple[str | Non
     except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
-        return None, headers.get("dg-error") or text[:MOST_WORDS] or None, None
+        return None, headers.get("dg-error") or text or None, None
 
     def first(*names: str) -> str | None:
         return next((facts[name] for name in names if isinstance(facts.get(name), str)), None)
 
     words = first("err_msg", "message", "description") or headers.get("dg-error")
-    return first("err_code", "error_code", "code", "category"), words and words[:MOST_WORDS], first("request_id")
+    return first("err_code", "error_code", "code", "category"), words, first("request_id")
 
 
 def _retry_after(value: str | None, now: float) -> float | None:
     """Seconds to wait; the header holds seconds or a date."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     from email.utils import parsedate_to_datetime  # costs more to import than the rest of this module
 
     try:
         return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -36,6 +36,7 @@ UNIT = {
     "test_protocol.py",
     "test_protocol_schedules.py",
     "test_tap.py",
+    "test_refusals.py",
     "test_timeline.py",
     "test_worker.py",
 }

@@ -177,6 +177,12 @@ def no_such_name() -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
+def no_name_at_all() -> Iterator[dict[str, Any]]:
+    """A label that is longer than labels may be."""
+    yield {"url": f"ws://{'a' * 70}.example"}
+
+
+@contextmanager
 def full_queue() -> Iterator[dict[str, Any]]:
     """A server that accepts nobody: the system answers no further connection."""
     with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listener, ExitStack() as stack:
@@ -226,6 +232,10 @@ UNREACHABLE: dict[str, tuple[Scene, Failure]] = {
     "no such name": (
         no_such_name,
         Failure(kind=ConnectError, says=("no-such-host.invalid",), hint="Check the host", retryable=True),
+    ),
+    "no name at all": (
+        no_name_at_all,
+        Failure(kind=ConnectError, says=("no name of a host",), hint="Check the host", retryable=True),
     ),
     "refused": (
         nothing_listens,

@@ -21,7 +21,7 @@ from streamclient import __version__
 from streamclient.cli.exits import UNEXPECTED, exit_code
 from streamclient.client import StreamClient, stream_url
 from streamclient.credentials import Credentials
-from streamclient.dialing import PROXY_PORT, Address, Attempt, proxy_for, trusted
+from streamclient.dialing import PROXY_PORT, Address, Attempt, look_up, proxy_for, trusted
 from streamclient.errors import ConnectError, StreamClientError
 from streamclient.extensions import Extension, find_extensions
 from streamclient.options import ListenOptions
@@ -197,7 +197,7 @@ class Steps:
         proxy = proxy_for(address, self._transport)
         host = address.host if proxy is None else proxy.hostname or ""
         self._known.step = f"looking up {host}"
-        found = self._step(lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        found = self._step(lambda: look_up(host, address.port))
         places = list(dict.fromkeys(str(where[0]) for *_, where in found))
         return OK, f"{host} is {', '.join(places[:4])}", None
 
