@@ -1,9 +1,11 @@
 """Where the transcript goes: formats, files and standard output."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -159,6 +161,23 @@ class FileSink:
         if self._file is not None:
             self._file.close()
 
+    def replace(self, text: str) -> None:
+        """Put a better text in the place of what was written; whoever looks sees one of them, and whole.
+
+        A device, a pipe and a link stay as they are.
+        """
+        if self._file is None or self.path.is_symlink() or not self.path.is_file():
+            return
+        better = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            better.write_text(text, encoding="utf-8")
+            self._file.close()
+            better.replace(self.path)
+        except OSError as error:
+            with suppress(OSError):
+                better.unlink()
+            raise StreamClientError(f"{self.path} cannot be written: {error.strerror or error}") from error
+
 
 class StdoutSinks:
     """Standard output shared by several streams: their texts come in the order of the command line.
@@ -274,15 +293,17 @@ class TextWriter(Writer):
 
 @define
 class CaptionWriter(Writer):
-    """``srt`` and ``vtt``: captions, as they come.
+    """``srt`` and ``vtt``: captions as they come; in a file better ones at the end, when it is known what came next.
 
     Args:
         sink: where to.
         captions: makes them.
+        whole: makes them of all utterances, at the end; ``None`` where nothing can be written twice.
     """
 
     sink: Sink
     captions: "CaptionText"
+    whole: "CaptionText | None" = None
     _begun: bool = False
     _utterances: int = 0
 
@@ -302,6 +323,8 @@ class CaptionWriter(Writer):
         self._put(self.captions.finish())
         if not self._begun:
             self.sink(self.captions.header)
+        if self.whole is not None and isinstance(self.sink, FileSink):
+            self.sink.replace(self.whole.header + "".join(self.whole.add_all(transcript.utterances)))
 
     def _put(self, texts: Sequence[str]) -> None:
         for text in texts:
@@ -350,7 +373,8 @@ def make_writer(format_name: str, sink: Sink, *, source: str, style: "Style", mu
     if format_name in CAPTIONS:
         from streamclient_plugins.captions import CaptionText
 
-        return CaptionWriter(sink, CaptionText(CAPTIONS[format_name], style, multichannel=multichannel))
+        live, whole = (CaptionText(CAPTIONS[format_name], style, multichannel=multichannel) for _ in range(2))
+        return CaptionWriter(sink, live, whole)
     return TextWriter(sink, multichannel)
 
 

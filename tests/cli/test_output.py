@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,46 @@ def test_captions_of_silence_are_a_valid_file() -> None:
     CaptionWriter(texts.append, CaptionText("vtt")).end(Transcript())
     CaptionWriter(texts.append, CaptionText("srt")).end(Transcript())
     assert texts == ["WEBVTT\n\n", ""]
+
+
+CUT = Transcript((Utterance(0, 0.0, 1.0, "I will have"), Utterance(1, 1.25, 2.0, "two teas.")))
+
+
+def captions_into(path: Path) -> None:
+    """Write the captions of two halves of a sentence, as they come."""
+    sink = FileSink(path, overwrite=True)
+    writer = CaptionWriter(sink, CaptionText("srt"), CaptionText("srt"))
+    for utterance in CUT.utterances:
+        writer.utterance(utterance)
+    assert path.read_text().count(" --> ") == 2
+    try:
+        writer.end(CUT)
+    finally:
+        sink.close()
+
+
+def test_a_file_of_captions_is_better_in_the_end() -> None:
+    """When it is known what came next, halves of a sentence are one caption; until then the file was valid, too."""
+    captions_into(Path("a.srt"))
+    assert Path("a.srt").read_text() == "1\n00:00:00,000 --> 00:00:02,000\nI will have two teas.\n\n"
+    assert list(Path().iterdir()) == [Path("a.srt")]
+
+
+def test_captions_behind_a_link_stay_as_they_came() -> None:
+    """What the user made is not replaced by a file."""
+    Path("real.srt").touch()
+    Path("a.srt").symlink_to("real.srt")
+    captions_into(Path("a.srt"))
+    assert Path("a.srt").is_symlink()
+    assert Path("real.srt").read_text().count(" --> ") == 2
+
+
+def test_captions_that_cannot_be_bettered_are_kept() -> None:
+    """A full disk costs what would have been better, and is said."""
+    Path(f".a.srt.{os.getpid()}").mkdir()
+    with pytest.raises(StreamClientError, match=r"a\.srt cannot be written"):
+        captions_into(Path("a.srt"))
+    assert Path("a.srt").read_text().count(" --> ") == 2
 
 
 def test_json_is_one_document() -> None:
