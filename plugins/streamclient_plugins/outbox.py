@@ -156,7 +156,9 @@ class Outbox:
                 (letter.id, letter.endpoint, letter.stream, letter.event, letter.body, letter.created, letter.next_at),
             )
 
-    def take(self, endpoint: str, owner: str, now: float, lease: float, stream: str | None = None) -> Letter | None:
+    def take(
+        self, endpoint: str, owner: str, now: float, lease: float, stream: str | None = None, grace: float = 0.0
+    ) -> Letter | None:
         """Take the oldest letter that is due, of one stream or of any, so that nobody else takes it.
 
         Args:
@@ -165,13 +167,15 @@ class Outbox:
             now: the time.
             lease: seconds until others may take it again.
             stream: whose events.
+            grace: seconds for which a letter is left to the stream that has put it.
         """
         with self._writing():
             row = self._database.execute(
-                f"SELECT {COLUMNS} FROM letters WHERE number IN ({HEADS}) AND next_at <= :now"  # noqa: S608 - constants
-                " AND leased_until <= :now AND NOT EXISTS (SELECT 1 FROM endpoints WHERE name = :endpoint"
+                f"SELECT {COLUMNS} FROM letters WHERE number IN ({HEADS})"  # noqa: S608 - constants
+                " AND next_at <= :now AND leased_until <= :now AND created <= :now - :grace"
+                " AND NOT EXISTS (SELECT 1 FROM endpoints WHERE name = :endpoint"
                 " AND (is_stopped OR paused_until > :now)) ORDER BY number LIMIT 1",
-                {"endpoint": endpoint, "stream": stream, "now": now},
+                {"endpoint": endpoint, "stream": stream, "now": now, "grace": grace},
             ).fetchone()
             if row is None:
                 return None
@@ -209,16 +213,25 @@ class Outbox:
                 "UPDATE letters SET leased_until = 0 WHERE number = ? AND leased_by = ?", (letter.number, owner)
             )
 
-    def next_due(self, endpoint: str, stream: str | None = None) -> float | None:
-        """When there is something to do, maybe in the past; ``None`` while nothing is known to become due."""
+    def next_due(self, endpoint: str, stream: str | None = None, grace: float = 0.0) -> float | None:
+        """When there is something to take, maybe in the past; ``None`` while nothing is known to become due."""
         row = self._database.execute(
-            f"SELECT max(min(max(next_at, leased_until)), (SELECT coalesce(max(paused_until), 0) FROM endpoints"  # noqa: S608
-            f" WHERE name = :endpoint)) FROM letters WHERE number IN ({HEADS})"
+            "SELECT max(min(max(next_at, leased_until, created + :grace)),"  # noqa: S608 - constants
+            " (SELECT coalesce(max(paused_until), 0) FROM endpoints WHERE name = :endpoint))"
+            f" FROM letters WHERE number IN ({HEADS})"
             " AND NOT EXISTS (SELECT 1 FROM endpoints WHERE name = :endpoint AND is_stopped)",
-            {"endpoint": endpoint, "stream": stream},
+            {"endpoint": endpoint, "stream": stream, "grace": grace},
         ).fetchone()
         due: float | None = row[0]
         return due
+
+    def is_sending(self, endpoint: str, stream: str, now: float) -> bool:
+        """Whether somebody is sending a letter of a stream."""
+        found = self._database.execute(
+            f"SELECT 1 FROM letters WHERE number IN ({HEADS}) AND leased_until > :now",  # noqa: S608
+            {"endpoint": endpoint, "stream": stream, "now": now},
+        )
+        return found.fetchone() is not None
 
     def count(self, endpoint: str, stream: str | None = None) -> int:
         """How many letters wait, of one stream or of all."""

@@ -18,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,12 @@ log = logging.getLogger("streamclient.webhook")
 
 LOOK = 5.0
 """Seconds after which a courier looks for letters that somebody else has left behind, and whether it is wanted."""
+
+LEFT_BEHIND = 10.0
+"""Seconds after which a letter is taken for one that its own stream does not deliver."""
+
+MOMENT = 0.05
+"""Seconds between looks whether somebody else has finished with a letter."""
 
 REST = 5.0
 """Seconds to wait after the outbox itself has failed."""
@@ -72,17 +79,20 @@ class Delivery:
         self._lease = lease
         self._clock = clock
 
-    def deliver_one(self, stream: str | None = None, *, is_cut: Callable[[], bool] = lambda: False) -> Fate | None:
+    def deliver_one(
+        self, stream: str | None = None, grace: float = 0.0, *, is_cut: Callable[[], bool] = lambda: False
+    ) -> Fate | None:
         """Try the oldest letter that is due.
 
         Args:
             stream: only of this stream.
+            grace: only one that is so many seconds old.
             is_cut: whether a post that has failed was cut by us, and so does not count.
 
         Returns:
             What became of it; ``None`` where none was due.
         """
-        letter = self._outbox.take(self._endpoint, self.owner, self._clock(), self._lease, stream)
+        letter = self._outbox.take(self._endpoint, self.owner, self._clock(), self._lease, stream, grace)
         if letter is None:
             return None
         answer = self._post.post(letter, self._clock())
@@ -94,10 +104,12 @@ class Delivery:
         _tell(letter, answer, verdict.fate)
         return verdict.fate
 
-    def wait_time(self) -> float:
-        """Seconds until there may be something to do."""
-        due = self._outbox.next_due(self._endpoint)
-        return LOOK if due is None else min(max(due - self._clock(), 0.0), LOOK)
+    def wait_time(self, stream: str | None = None, grace: float = 0.0) -> float:
+        """Seconds until there may be something to do: of a stream, and with a grace of any."""
+        own = self._outbox.next_due(self._endpoint, stream)
+        any_ = self._outbox.next_due(self._endpoint, grace=grace)
+        due = min((one for one in (own, any_) if one is not None), default=inf)
+        return min(max(due - self._clock(), 0.0), LOOK)
 
 
 def _tell(letter: Letter, answer: Answer, fate: Fate) -> None:
@@ -193,9 +205,13 @@ class Courier:
         while not self._is_cut:
             self._bell.clear()
             is_finishing = self._is_finishing
+            # Asked before: somebody who finishes in between leaves us the next letter.
+            is_others = is_finishing and outbox.is_sending(self._endpoint, self._stream, time.time())
             if delivery.deliver_one(self._stream, is_cut=lambda: self._is_cut):
                 continue
             if is_finishing:
-                return
-            if not delivery.deliver_one(is_cut=lambda: self._is_cut):
-                self._bell.wait(delivery.wait_time())
+                if not is_others:
+                    return
+                self._bell.wait(MOMENT)
+            elif not delivery.deliver_one(grace=LEFT_BEHIND, is_cut=lambda: self._is_cut):
+                self._bell.wait(delivery.wait_time(self._stream, LEFT_BEHIND))

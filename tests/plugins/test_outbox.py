@@ -90,6 +90,14 @@ class TestOrder:
 
         assert take(outbox, stream="b") == "b1"
 
+    def test_a_new_letter_is_left_to_its_own_stream(self, outbox: Outbox) -> None:
+        """For as long as was asked."""
+        put(outbox, letter("a1"))
+
+        assert outbox.take("here", "me", NOW + 9, LEASE, grace=10.0) is None
+        assert (outbox.next_due("here"), outbox.next_due("here", grace=10.0)) == (NOW, NOW + 10)
+        assert outbox.take("here", "me", NOW + 10, LEASE, grace=10.0) is not None
+
     def test_endpoints_are_apart(self, outbox: Outbox) -> None:
         """The same stream may go to two places."""
         put(outbox, letter("a1", endpoint="there"), letter("a2"))
@@ -106,6 +114,15 @@ class TestLeases:
         with Outbox(path) as other:
             assert take(other, NOW + LEASE - 1, "you") is None
             assert take(other, NOW + LEASE, "you") == "a1"
+
+    def test_a_letter_that_is_being_sent_is_known(self, outbox: Outbox) -> None:
+        """Of each stream, as long as the lease lasts."""
+        put(outbox, letter("a1"), letter("b1", "b"))
+        assert take(outbox, stream="a") == "a1"
+
+        assert outbox.is_sending("here", "a", NOW)
+        assert not outbox.is_sending("here", "b", NOW)
+        assert not outbox.is_sending("here", "a", NOW + LEASE)
 
     def test_a_failure_of_who_has_lost_the_lease_changes_nothing(self, outbox: Outbox) -> None:
         """The attempts of the new owner count."""

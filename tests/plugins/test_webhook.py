@@ -13,7 +13,8 @@ import standardwebhooks
 
 from streamclient import Closed, ListenOptions, Opened, PluginError, StreamClient, Transcript
 from streamclient.plugins import load_plugins
-from streamclient_plugins.outbox import Outbox
+from streamclient_plugins.outbox import Letter, Outbox
+from streamclient_plugins.outbox_rules import Fate, Verdict
 from streamclient_plugins.webhook import Webhook
 from tests.plugins.conftest import EVENTS, UTTERANCE, Play, View
 from tests.support import receiver as answers
@@ -161,8 +162,11 @@ class TestReceivers:
 
         assert time.monotonic() - before < 5
 
-    def test_the_next_stream_delivers_what_was_left(self, make: Make, play: Play) -> None:
+    def test_the_next_stream_delivers_what_was_left(
+        self, make: Make, play: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Beside its own events, each stream's in order."""
+        monkeypatch.setattr("streamclient_plugins.outbox_courier.LEFT_BEHIND", 0.0)
         with receiving([answers.hang]) as receiver:
             plugin = make(receiver, timeout=60.0, drain=0.1)
             play(plugin, [Opened(), UTTERANCE], View(id="first"))
@@ -176,6 +180,36 @@ class TestReceivers:
         arrived = [(post.event["data"]["stream"], post.event["type"]) for post in receiver.accepted]
         for name in ("first", "second"):
             assert [type_ for stream, type_ in arrived if stream == name] == ["stream.utterance", "stream.close"]
+
+    def test_the_events_of_a_stream_that_goes_on_are_left_to_it(self, make: Make, play: Play) -> None:
+        """Or it could close while somebody else has them."""
+        with receiving([answers.hang]) as receiver:
+            first, second = make(receiver, timeout=60.0, drain=0.1), make(receiver)
+            play(first, [Opened(), UTTERANCE, UTTERANCE], View(id="first"))
+            receiver.wait_for_posts(1)
+            play(second, SHORT, View(id="second"))
+            assert {post.event["data"]["stream"] for post in receiver.accepted} == {"second"}
+            play(first, [Closed(Transcript())], View(id="first"))
+
+    def test_close_waits_for_somebody_else_who_has_an_event_of_the_stream(
+        self, make: Make, play: Play, tmp_path: Path
+    ) -> None:
+        """As long as it may, and then delivers the rest."""
+        with receiving() as receiver, Outbox(tmp_path / "outbox.sqlite") as outbox:
+            plugin = make(receiver, drain=20.0)
+            now = time.time()
+            outbox.put(Letter(0, "earlier", plugin.endpoint, "stream-1", "open", b"{}", now, next_at=now), 10)
+            taken = outbox.take(plugin.endpoint, "somebody else", now, 60.0)
+            assert taken is not None
+            closing = threading.Thread(target=play, args=(plugin, SHORT))
+            closing.start()
+            while outbox.count(plugin.endpoint) < 3:
+                closing.join(0.01)
+            assert closing.is_alive()
+            outbox.settle(taken, "somebody else", Verdict(Fate.DELIVERED))
+            closing.join(10)
+
+        assert events(receiver) == ["stream.utterance", "stream.close"]
 
     def test_a_full_outbox_is_an_error_of_the_plugin(self, make: Make, play: Play) -> None:
         """Never silent."""
