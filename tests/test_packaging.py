@@ -99,7 +99,7 @@ def test_version_is_that_of_the_package() -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a clone")
 def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
-    """A wheel has every module and marker of both packages, and nothing beside them."""
+    """A wheel has every module, marker and page of both packages, and nothing beside them."""
     copy = tmp_path / "source"
     subprocess.run(["git", "clone", "--quiet", "--depth=1", ROOT.as_uri(), str(copy)], check=True)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
@@ -111,7 +111,7 @@ def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
         path.relative_to(copy / directory).as_posix()
         for name, directory in (("streamclient", "."), ("streamclient_plugins", "plugins"))
         for path in (copy / directory / name).rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in (".py", ".html") or path.name == "py.typed"
     }
 
     assert shipped == tracked
