@@ -15,7 +15,7 @@ from streamclient_plugins.text import label_of
 
 __all__ = ["CaptionText", "to_captions"]
 
-ONE_THOUGHT = 1000
+ONE_THOUGHT = 500
 """Milliseconds; over a shorter pause, what one speaker says next can be in the same caption."""
 
 

@@ -211,6 +211,11 @@ class TestTranscript:
         cut = Transcript((said("I will have", 0, 1), said("two teas.", 1.3, 2), said("Please.", 8, 9)))
         assert [cue.text for cue in read_vtt(to_captions(cut)).cues] == ["I will have two teas.", "Please."]
 
+    def test_half_a_second_of_silence_parts_utterances(self) -> None:
+        """Where nothing is punctuated it is the only sign that a thought has ended."""
+        unpunctuated = Transcript((said("in his power to do for", 0, 2), said("he might even have", 2.6, 4)))
+        assert len(read_vtt(to_captions(unpunctuated)).cues) == 2
+
     def test_joined_words_without_spaces_get_none(self) -> None:
         """Where the script has none."""
         cut = Transcript((said("今日は", 0, 1), said("いい天気", 1.1, 2)))
