@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from math import inf
+from random import Random
 
 import pytest
 
@@ -18,8 +19,10 @@ from streamclient import (
     StreamClient,
     Timeouts,
 )
+from tests.support.positions import RATE, Recogniser, assert_spoken, audio, spoken
 from tests.support.relay import Line, relaying
-from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, final, metadata, obedient, serving
+from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, Script, final, metadata, obedient, serving
+from tests.support.waiting import wait_until
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 TENTH = bytes(3200)
@@ -188,3 +191,43 @@ def test_a_server_that_takes_audio_slowly_is_not_cut() -> None:
         assert len(service.call.audio) == MUCH
     assert transcript.complete
     assert client.stats.reconnects == 0
+
+
+def hearing(seed: int) -> Script:
+    """A service that says what it hears, in finals and interims that end anywhere."""
+
+    def script(call: Call) -> None:
+        recogniser = Recogniser(Random(seed))
+        while (frame := call.read()) != CLOSE_STREAM:
+            if isinstance(frame, bytes):
+                recogniser.hear(frame)
+            call.say(*recogniser.finals(), *recogniser.interims())
+        call.end(*recogniser.finish())
+
+    return script
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_black_holes_lose_and_double_nothing(seed: int) -> None:
+    """Twice in a stream the network swallows everything from some moment on: each word is final once, at its place."""
+    random, blocks = Random(seed), 40
+    rest = audio(blocks)
+    timeouts = Timeouts(ping=0.05, pong=0.2)
+    options = ListenOptions(encoding="linear16", sample_rate=RATE)
+    with serving(hearing(seed)) as service, relaying(service.url) as relay:
+        client = StreamClient(options, url=relay.url, reconnect=QUICK, timeouts=timeouts)
+        client.open()
+        for _ in range(2):
+            for _ in range(random.randint(1, 8)):
+                size = random.randint(1, 800)
+                client.send(rest[:size])
+                rest = rest[size:]
+            before = client.stats.reconnects
+            relay.lines[-1].swallow()
+            client.send(rest[:500])
+            rest = rest[500:]
+            wait_until(lambda before=before: client.stats.reconnects > before)  # type: ignore[misc]
+        client.send(rest)
+        transcript = client.close(timeout=2 * SOON)
+    assert transcript.complete
+    assert_spoken(transcript.words, spoken(blocks))

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from streamclient import (
 )
 from streamclient.spill import SEGMENT_BYTES, Spill, load
 from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, final, metadata, obedient, serving
+from tests.support.waiting import wait_until
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 CHUNK = bytes(range(250)) * 40
@@ -62,14 +62,6 @@ def test_a_file_vanishes_with_the_last_audio_in_it() -> None:
     spill.forget()
     del second
     assert descriptors() == before
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait for something that has no event of its own."""
-    end = time.monotonic() + SOON
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def open_files() -> list[int]:
