@@ -50,8 +50,8 @@ def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None =
     """Transcribe audio from its start to its end.
 
     Args:
-        source: the path of a file, an address that an extension knows, the bytes of a file, a binary file, or
-            anything that yields bytes.
+        source: the path of a file, an address of the web or one that an extension knows, the bytes of a file, a
+            binary file, or anything that yields bytes.
         options: what to ask of the service; for raw audio they must say its encoding and sample rate.
         **client: further arguments of `StreamClient`.
 
@@ -74,8 +74,8 @@ def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = Non
     The source is read in a thread of its own, no faster than the events are taken. Leaving the loop early hangs up.
 
     Args:
-        source: the path of a file, an address that an extension knows, the bytes of a file, a binary file, or
-            anything that yields bytes.
+        source: the path of a file, an address of the web or one that an extension knows, the bytes of a file, a
+            binary file, or anything that yields bytes.
         options: what to ask of the service; for raw audio they must say its encoding and sample rate.
         **client: further arguments of `StreamClient`.
 

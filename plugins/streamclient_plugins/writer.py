@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from difflib import get_close_matches
 from pathlib import Path
 from string import Formatter
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, ClassVar, Literal
 
 from attrs import Attribute, define, field
 
@@ -90,20 +90,24 @@ def _filled(template: str, stream_id: str) -> Path:
     return Path(template.format(stem=source_stem.get() or stream_id, stream_id=stream_id, date=today))
 
 
-def create_file(path: Path, existing: Existing = "refuse") -> io.FileIO:
+WAYS_OUT = "existing=append or existing=overwrite"
+"""What can be done where a file exists already."""
+
+
+def create_file(path: Path, existing: Existing = "refuse", ways_out: str = WAYS_OUT) -> io.FileIO:
     """Open a file without a buffer; every write goes to its end.
 
     Raises:
         OSError: it cannot be opened, or exists and ``existing`` is ``"refuse"``.
     """
-    check_file(path, existing)
+    check_file(path, existing, ways_out)
     more = {"append": 0, "overwrite": os.O_TRUNC}
     # A device or a pipe exists already and loses nothing.
     flags = more.get(existing, 0 if path.exists() else os.O_EXCL)
     return io.FileIO(path, "ab", opener=lambda name, basic: os.open(name, basic | flags, 0o666))
 
 
-def check_file(path: Path, existing: Existing = "refuse") -> None:
+def check_file(path: Path, existing: Existing = "refuse", ways_out: str = WAYS_OUT) -> None:
     """Refuse a path in a folder that is not there, and one whose file would be lost.
 
     Raises:
@@ -112,9 +116,7 @@ def check_file(path: Path, existing: Existing = "refuse") -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path={str(path)!r}: there is no folder {path.parent}")
     if existing == "refuse" and path.is_file():
-        raise FileExistsError(
-            f"{path} exists already; set existing=append or existing=overwrite, or choose another path"
-        )
+        raise FileExistsError(f"{path} exists already; set {ways_out}, or choose another path")
 
 
 @define(eq=False, kw_only=True)
@@ -129,12 +131,13 @@ class FileWriter:
     existing: Existing = existing_field()
     _file: BinaryFile | None = field(default=None, init=False, repr=False)
     _place: Path | None = field(default=None, init=False, repr=False)
+    ways_out: ClassVar[str] = WAYS_OUT
 
     def __attrs_post_init__(self) -> None:
         # Early, where the name is certain: before there is a stream that would go on without its file.
         uncertain = {"stream_id"} if source_stem.get() else {"stream_id", "stem"}
         if self.path != STDOUT and not fields_of(self.path) & uncertain:
-            check_file(_filled(self.path, ""), self.existing)
+            check_file(_filled(self.path, ""), self.existing, self.ways_out)
 
     def open(self, stream: StreamView) -> None:
         """Open the file of this stream.
@@ -147,7 +150,7 @@ class FileWriter:
             self._file = _standard_output()
         else:
             place = fill_path(self.path, stream)
-            self._file = create_file(place, self.existing)
+            self._file = create_file(place, self.existing, self.ways_out)
             self._place = place
 
     @property

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from attrs import define, field
 
@@ -41,6 +41,7 @@ class Captions(FileWriter):
     labels: bool = field(
         default=True, metadata={"help": "Name the channel and the speaker, where the stream tells them apart."}
     )
+    ways_out: ClassVar[str] = "existing=overwrite"
     _style: Style = field(init=False, repr=False)
     _text: CaptionText = field(init=False, repr=False)
     _unwritten: deque[str] = field(factory=deque, init=False, repr=False)

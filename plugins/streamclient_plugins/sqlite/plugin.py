@@ -50,11 +50,14 @@ class Sqlite:
     _opened_at: str = field(default="", init=False, repr=False)
     _unwritten: deque[Utterance] = field(factory=deque, init=False, repr=False)
     """What could not be written; it is tried again with the next event."""
+    _begun: bool = field(default=False, init=False, repr=False)
+    """Whether this stream has written something."""
 
     @hookimpl
     def on_open(self, stream: StreamView) -> None:
         """Begin a session."""
         self._unwritten.clear()
+        self._begun = False
         self._opened_at = _now()
         self._write(stream)
 
@@ -88,12 +91,15 @@ class Sqlite:
         if not self._opened_at:
             return
         with transaction(Path(self.path).expanduser()) as connection:
+            if not self._begun:  # one that is played again takes the place of what was kept of it
+                connection.execute("DELETE FROM sessions WHERE stream_id = ?", (stream.id,))
             session = self._session(connection, stream)
             for utterance in self._unwritten:
                 self._add(connection, session, utterance)
             if facts:
                 columns = ", ".join(f"{name} = :{name}" for name in facts)
                 connection.execute(f"UPDATE sessions SET {columns} WHERE id = :id", {**facts, "id": session})  # noqa: S608 - the names are ours
+        self._begun = True
         self._unwritten.clear()
 
     def _session(self, connection: Connection, stream: StreamView) -> int:

@@ -110,7 +110,7 @@ class TestFile:
         Path("talk.vtt").write_text("old")
         with pytest.raises(PluginError, match="existing='append' is not allowed; allowed is refuse or overwrite"):
             load_plugins(["captions:path=talk.vtt,existing=append"])
-        with pytest.raises(PluginError, match="exists already"):
+        with pytest.raises(PluginError, match="exists already; set existing=overwrite, or choose another path"):
             load_plugins(["captions:path=talk.vtt"])
         assert written(play, "captions:path=talk.vtt,existing=overwrite") == "WEBVTT\n\n"
 

@@ -101,6 +101,14 @@ class TestContent:
         assert [row["stream_id"] for row in rows("SELECT stream_id FROM sessions")] == ["a", "b"]
         assert len(rows("SELECT * FROM utterances")) == 2
 
+    def test_a_stream_that_is_played_again_is_there_once(self, play: Play) -> None:
+        """A session that is replayed or recovered takes the place of what was kept of it."""
+        assert play("sqlite", [Opened(), UTTERANCE, attrs.evolve(UTTERANCE, index=1), END]) == []
+        assert play("sqlite", [Opened(), UTTERANCE, END]) == []
+        assert len(rows("SELECT * FROM sessions")) == 1
+        assert len(rows("SELECT * FROM utterances")) == 1
+        assert len(rows("SELECT * FROM utterances_fts")) == 1
+
     def test_a_stream_that_never_opened_leaves_nothing(self, play: Play) -> None:
         """Not even a file."""
         assert play("sqlite", [Failed(LOST), END]) == []

@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Its arguments."""
-        parser.add_argument("audio", help="A file, an address that an extension knows, or - for standard input.")
+        parser.add_argument("audio", help="A file, an address, or - for standard input.")
         parser.add_argument("--model", "-m", help="Instead of that of the settings.")
         parser.add_argument("--language", "-l", help="Instead of that of the settings.")
         parser.add_argument(
