@@ -149,11 +149,9 @@ class Carrier:
             do()
 
     def _serve(self, peer: Peer, events: int) -> None:
-        if peer is self._server and peer not in self._peers():
-            return
-        if events & selectors.EVENT_WRITE and peer.sock.fileno() >= 0:
+        if events & selectors.EVENT_WRITE and peer in self._peers():
             self._write(peer)
-        if events & selectors.EVENT_READ and peer.sock.fileno() >= 0:
+        if events & selectors.EVENT_READ and peer in self._peers():  # else it was dropped a moment ago
             for arrived in peer.read():
                 self._take(peer, arrived)
             if peer.ended or peer.protocol.handshake_exc:
@@ -311,7 +309,8 @@ class Carrier:
         body = fault.body if fault.body is not None else _body(fault)
         headers = Headers({"Content-Length": str(len(body.encode())), "Connection": "close"})
         if fault.body is None:
-            headers.update({"Content-Type": "application/json", "dg-error": fault.message, "dg-request-id": "refused"})
+            message = fault.message.encode("ascii", "backslashreplace").decode()
+            headers.update({"Content-Type": "application/json", "dg-error": message, "dg-request-id": "refused"})
         for name, value in fault.headers.items():
             headers[name] = value
         response = Response(fault.status, _phrase(fault.status), headers, body.encode())

@@ -210,6 +210,13 @@ def test_a_refusal_looks_like_the_service_s(server: DeepgramServer) -> None:
     assert (body["err_code"], body["err_msg"]) == ("TOO_MANY_REQUESTS", "Too many requests.")
 
 
+def test_a_refusal_may_be_worded_in_any_language(server: DeepgramServer) -> None:
+    """A header holds ASCII alone, the body everything."""
+    server.break_next(Refuse(503, "Überlastet"))
+    with pytest.raises(ServiceUnavailableError, match="Überlastet"):
+        StreamClient(OPTIONS, url=server.url).open()
+
+
 def test_the_server_s_own_refusal_passes(server: DeepgramServer) -> None:
     """What the server behind refuses is refused in its words."""
     with pytest.raises(InvalidStatus) as caught:
@@ -418,10 +425,11 @@ def test_a_server_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_server_that_is_not_there_is_told() -> None:
     """A relay to nowhere answers for the server."""
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    with Relay(f"ws://127.0.0.1:{port}") as relay, pytest.raises(ServiceUnavailableError, match="502"):
-        StreamClient(OPTIONS, url=relay.url).open()
+    with socket.socket() as nobody:  # has the port, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        upstream = f"ws://127.0.0.1:{nobody.getsockname()[1]}"
+        with Relay(upstream) as relay, pytest.raises(ServiceUnavailableError, match="502"):
+            StreamClient(OPTIONS, url=relay.url).open()
 
 
 def test_a_taken_port_is_told() -> None:
