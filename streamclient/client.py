@@ -255,7 +255,8 @@ class StreamClient:
     def close(self, timeout: float | None = None) -> Transcript:
         """End the stream well: all audio out, ``CloseStream``, all transcripts in, every plugin served.
 
-        Idempotent, and callable from several threads. In a hook it only asks, and returns what is known.
+        Idempotent, and callable from several threads. In a hook it only asks, and returns what is known; and so it does
+        in a handler of a signal that has interrupted a call into the stream, which has to be finished first.
 
         Args:
             timeout: seconds for all of it; ``None`` for as long as the server makes progress
@@ -269,6 +270,9 @@ class StreamClient:
             StreamClientError: the stream has failed; the error says how.
         """
         stream = self._stream
+        if stream.is_interrupted:
+            stream.drain()
+            return self._protocol.transcript()  # the interrupted call holds the lock
         if stream.session.close_unopened():
             stream.dispatcher.deliver(Closed(self.transcript))
             return self.transcript
@@ -287,6 +291,9 @@ class StreamClient:
 
     def abort(self) -> None:
         """Hang up now; what is not transcribed stays so. Does not raise, and does not wait for the server."""
+        if self._stream.is_interrupted:
+            self._stream.cut()
+            return
         if self._stream.session.close_unopened():
             self._stream.dispatcher.deliver(Closed(self.transcript))
             return

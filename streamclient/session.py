@@ -32,7 +32,7 @@ from streamclient.protocol import Protocol
 from streamclient.spill import Spill, load
 from streamclient.tap import Taps
 from streamclient.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
-from streamclient.worker import SLICE, Bell, Deadline, Worker, wait_for
+from streamclient.worker import SLICE, Bell, Deadline, Worker, wait_for, was_called_within
 
 __all__ = ["Session"]
 
@@ -223,8 +223,10 @@ class Session:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether the thread that asks holds the lock, in a handler of a signal; nobody else holds it for so long."""
-        free = self._lock.acquire(timeout=SLICE)
+        """Whether a handler of a signal asks that has interrupted its own thread under the lock."""
+        if not was_called_within(__name__):
+            return False
+        free = self._lock.acquire(timeout=SLICE)  # nobody else holds it for so long
         if free:
             self._lock.release()
         return not free

@@ -1,14 +1,16 @@
 """Threads of ours: daemons whose end is an event they set, and the bell that wakes one of them."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 from streamclient.errors import InvalidState
 
-__all__ = ["Bell", "Deadline", "Worker", "wait_for"]
+__all__ = ["Bell", "Deadline", "Worker", "wait_for", "was_called_within"]
 
 log = logging.getLogger("streamclient.worker")
 
@@ -63,6 +65,14 @@ def wait_for(event: threading.Event, deadline: Deadline) -> bool:
             return True
         if left is not None and left <= SLICE:
             return event.is_set()
+
+
+def was_called_within(module: str) -> bool:
+    """Whether the caller's caller was called, however indirectly, from that module, whose own function asks."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - documented, and the module that wraps it costs too much to import
+    while frame is not None and frame.f_globals.get("__name__") != module:
+        frame = frame.f_back
+    return frame is not None
 
 
 class Worker:

@@ -148,6 +148,28 @@ logging.getLogger("streamclient").addHandler(Told())
     assert "KeyboardInterrupt" in ended.err
 
 
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_handler_may_end_the_stream_whatever_it_interrupts(end: str) -> None:
+    """A signal that comes in the middle of send() does not make the handler wait for its own thread."""
+    code = f"""
+import random
+random.seed(4)
+for _ in range(6):
+    client = StreamClient(options, url=url)
+    client.open()
+    signal.signal(signal.SIGALRM, lambda *_: client.{end}())
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-3, 1e-2))
+    try:
+        while True:
+            client.send(bytes(640))
+    except InvalidState:
+        transcript = client.close()
+    assert client.state is StreamState.CLOSED and transcript.complete == ("{end}" == "close")
+"""
+    with serving(obedient(metadata())) as service:
+        assert Program(IMPORTS, code, url=service.url).end() == (0, [], "")
+
+
 def test_ctrl_c_at_any_moment_loses_nothing() -> None:
     """Whatever the interruption hits, what send() had accepted before is transcribed, and nothing hangs."""
     code = """
