@@ -363,6 +363,7 @@ def _forget(stream: _Stream) -> None:
     """A client was collected. This may run anywhere, so it takes no lock and does not wait."""
     if stream.session.state in (StreamState.NEW, StreamState.CLOSED, StreamState.FAILED) or stream.session.forked:
         return
+    stream.session.keeps = stream  # or the exit hook would not know of it
     stream.session.close_soon()
     warnings.warn(f"{stream!r} was never closed; it is being closed now", ResourceWarning, stacklevel=2)
 

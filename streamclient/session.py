@@ -64,6 +64,7 @@ class Session:
     ) -> None:
         self.opened = threading.Event()
         self.forked = False
+        self.keeps: object = None  # alive while the threads are
         self._spill_error: SpillError | None = None
         self._name = name
         self._protocol = protocol

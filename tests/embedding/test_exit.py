@@ -62,6 +62,16 @@ def test_a_client_that_is_gone_at_exit_is_not_warned_of_twice(service: Service, 
     assert service.call.frames[-1] == CLOSE_STREAM
 
 
+def test_a_client_that_is_forgotten_last_and_had_no_plugins(service: Service) -> None:
+    """Nobody is left to read its transcript, but the service still learns that the stream has ended."""
+    code = "client = StreamClient(options, url=url)\nclient.open()\nclient.send(bytes(7_000_000))\ndel client"
+    ended = run(IMPORTS, code, url=service.url)
+
+    assert ended.code == 0, ended.err
+    assert service.call.frames[-1] == CLOSE_STREAM
+    assert len(service.call.audio) == 7_000_000
+
+
 @pytest.mark.parametrize(
     ("leave", "expected"), [("sys.exit(5)", 5), ("raise LookupError", 1)], ids=["sys.exit", "exception"]
 )
