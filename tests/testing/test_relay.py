@@ -280,8 +280,8 @@ def test_a_stalled_connection_goes_on(server: DeepgramServer) -> None:
     server.break_next(Stall(0.3, after=close_stream()))
     with listen(server) as connection:
         connection.send(SPEECH)
-        connection.send('{"type": "CloseStream"}')
         asked = time.monotonic()
+        connection.send('{"type": "CloseStream"}')
         received = messages_of(connection)
         assert time.monotonic() - asked >= 0.3
     assert received[-1]["type"] == "Metadata"
@@ -292,8 +292,8 @@ def test_metadata_comes_late(server: DeepgramServer) -> None:
     server.break_next(DelayMetadata(0.3))
     with listen(server) as connection:
         connection.send(SPEECH)
-        connection.send('{"type": "CloseStream"}')
         asked = time.monotonic()
+        connection.send('{"type": "CloseStream"}')
         received = messages_of(connection)
         assert time.monotonic() - asked >= 0.3
     assert [message["type"] for message in received][-2:] == ["Results", "Metadata"]
