@@ -13,7 +13,7 @@ AFTER_SENTENCE, AFTER_CLAUSE, BEFORE_LEANING, ANYWHERE, INSIDE_UNSPACED, AFTER_L
 """What a break costs, by where it is."""
 SENTENCE_INSIDE = 5.0
 """A sentence that ends inside a caption."""
-SILENCE = 10.0
+SILENCE = 18.0
 """A second of silence: so much cheaper is a break there, and so much dearer a caption that goes on over it."""
 BREATH = 0.3
 """Seconds of silence that interrupt nothing."""

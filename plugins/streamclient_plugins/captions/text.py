@@ -49,10 +49,11 @@ class CaptionText:
 
     def hear(self, result: Results | TurnInfo, *, final: bool) -> list[str]:
         """Take note of an interim or a final, so that captions of other channels wait for what began before them."""
-        if not self.multichannel:
+        if not self.multichannel or isinstance(result, TurnInfo):
             return []
         start = round((result.words[0].start if result.words else result.start) * 1000) if result.transcript else None
-        self._order.hear(result.channel, start, round(result.end * 1000), final=final)
+        until = round(result.end * 1000)
+        self._order.hear(result.channel, start, until, final=final, channels=result.channels)
         return self._written()
 
     def add(self, utterance: Utterance) -> list[str]:

@@ -15,7 +15,7 @@ FLICKER = 500
 """Milliseconds; a caption stays over a shorter silence before the next one, because a blink is worse than a rest."""
 
 PATIENCE = 15_000
-"""Milliseconds of audio that a caption waits at most for another channel to finish what it began earlier."""
+"""Milliseconds of audio that a caption waits at most for what was said before it on another channel."""
 
 LATE_DURATION = 1000
 """Milliseconds that a caption stays that comes after its time."""
@@ -80,19 +80,19 @@ def _end(block: Block, start: int, limit: int, style: Style, *, is_last: bool) -
 class CueOrder:
     """Lets cues go in the order of their starts, though utterances of several channels end in another order.
 
-    A cue waits while another channel is in an utterance that began earlier; what comes too late all the same is shown
-    late, because no start may be before the one written last.
+    A cue waits until it is known of every channel what was said there before it; what comes too late all the same is
+    shown late, because no start may be before the one written last.
     """
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, Cue]] = []
         self._numbers = count()
+        self._heard: dict[int, int] = {}
         self._began: dict[int, int] = {}
         self._certain: set[int] = set()
-        self._heard_until = 0
         self._last_start = 0
 
-    def hear(self, channel: int, start: int | None, until: int, *, final: bool) -> None:
+    def hear(self, channel: int, start: int | None, until: int, *, final: bool, channels: int) -> None:
         """There is a result for this channel: what was said from ``start`` on belongs to an unfinished utterance.
 
         Args:
@@ -100,8 +100,11 @@ class CueOrder:
             start: of its first word, in milliseconds; ``None`` for silence.
             until: end of the result, in milliseconds.
             final: whether it will not change.
+            channels: how many there are.
         """
-        self._heard_until = max(self._heard_until, until)
+        for known in range(channels):
+            self._heard.setdefault(known, 0)
+        self._heard[channel] = max(self._heard.get(channel, 0), until)
         if channel in self._certain:
             return
         if start is None:
@@ -117,14 +120,15 @@ class CueOrder:
         self._certain.discard(channel)
         for cue in cues:
             heappush(self._waiting, (cue.start, next(self._numbers), cue))
-            self._heard_until = max(self._heard_until, cue.end)
 
     def ready(self, *, everything: bool = False) -> Iterator[Cue]:
-        """The cues that can be written now, in order; all of them at the end."""
-        began = min(self._began.values(), default=self._heard_until)
-        until = max(began, self._heard_until - PATIENCE)
-        while self._waiting and (everything or self._waiting[0][0] <= until):
+        """The cues that can be written now, in order; all of them at the end, or where nothing was ever heard."""
+        settled = min((self._began.get(channel, until) for channel, until in self._heard.items()), default=None)
+        while self._waiting and (everything or settled is None or self._may_go(self._waiting[0][0], settled)):
             yield self._in_order(heappop(self._waiting)[-1])
+
+    def _may_go(self, start: int, settled: int) -> bool:
+        return start <= max(settled, max(self._heard.values()) - PATIENCE)
 
     def _in_order(self, cue: Cue) -> Cue:
         self._last_start = max(self._last_start, cue.start)

@@ -182,12 +182,32 @@ class TestVoices:
         assert "\nTea?\n" in written(play, "captions", said("Tea?"), view=flux)
 
 
+def heard(channel: int, start: float, end: float) -> Results:
+    """A final of one of two channels, with a word at this time."""
+    word = Word("so", start, start + 0.2)
+    return Results(
+        0.0,
+        end,
+        is_final=True,
+        channel=channel,
+        channels=2,
+        alternatives=(Alternative("so", words=(word,)),),
+    )
+
+
 class TestChannels:
     def test_a_caption_waits_for_what_began_earlier_on_another_channel(self, play: Play) -> None:
         """The longer utterance ends last, and stands first in the file."""
-        begun = Results(0.0, 3.0, is_final=True, alternatives=(Alternative("so", words=(Word("so", 0.5, 0.8),)),))
+        begun = heard(0, 0.5, 3.0)
         document = written(
-            play, "captions", begun, said("Aha.", 1, 2, channel=1), said("so it is", 0.5, 4.0), view=STEREO
+            play,
+            "captions",
+            begun,
+            heard(1, 1.0, 3.0),
+            said("Aha.", 1, 2, channel=1),
+            heard(0, 0.5, 4.0),
+            said("so it is", 0.5, 4.0),
+            view=STEREO,
         )
         assert [(cue.voice, cue.start) for cue in read_vtt(document).cues] == [("Channel 0", 500), ("Channel 1", 1000)]
 

@@ -96,39 +96,55 @@ class TestOrder:
         order.add(0, [Cue(0, 1000, ("one",)), Cue(1000, 2000, ("two",))])
         assert [cue.lines for cue in order.ready()] == [("one",), ("two",)]
 
+    @staticmethod
+    def heard(*results: tuple[int, int | None, int]) -> CueOrder:
+        """Two channels with finals: channel, start of their words, end."""
+        order = CueOrder()
+        for channel, start, until in results:
+            order.hear(channel, start, until, final=True, channels=2)
+        return order
+
     def test_a_cue_waits_for_what_began_before_it_on_another_channel(self) -> None:
         """So that the file is in order although the longer utterance ends last."""
-        order = CueOrder()
-        order.hear(0, 1000, 4000, final=True)
+        order = self.heard((0, 1000, 4000), (1, 2000, 4000))
         order.add(1, [Cue(2000, 3000, ("uh-huh",))])
         assert list(order.ready()) == []
 
+        order.hear(0, 1000, 8000, final=True, channels=2)
         order.add(0, [Cue(1000, 8000, ("a long story",))])
         assert [cue.lines for cue in order.ready()] == [("a long story",), ("uh-huh",)]
 
+    def test_a_cue_waits_until_the_other_channel_has_been_heard(self) -> None:
+        """What nothing is known of may hold an earlier word; silence settles it."""
+        order = self.heard((0, 1000, 4000))
+        order.add(0, [Cue(1000, 2000, ("hello?",))])
+        assert list(order.ready()) == []
+
+        order.hear(1, None, 3000, final=True, channels=2)
+        assert [cue.lines for cue in order.ready()] == [("hello?",)]
+
     def test_a_cue_does_not_wait_for_what_began_after_it(self) -> None:
         """That one will come later in the file too."""
-        order = CueOrder()
-        order.hear(0, 2500, 4000, final=True)
+        order = self.heard((0, 2500, 4000), (1, 2000, 4000))
         order.add(1, [Cue(2000, 3000, ("first",))])
         assert [cue.lines for cue in order.ready()] == [("first",)]
 
     def test_an_interim_that_proves_to_be_silence_stops_nothing(self) -> None:
         """Only a final that has words begins an utterance for certain."""
-        order = CueOrder()
-        order.hear(0, 1000, 2000, final=False)
+        order = self.heard((1, 1500, 3000))
+        order.hear(0, 1000, 2000, final=False, channels=2)
         order.add(1, [Cue(1500, 3000, ("one",))])
         assert list(order.ready()) == []
 
-        order.hear(0, None, 3000, final=True)
+        order.hear(0, None, 3000, final=True, channels=2)
         assert len(list(order.ready())) == 1
 
     def test_waiting_has_an_end(self) -> None:
         """A speech without a pause does not keep the other side's captions from the screen; it is shown late."""
-        order = CueOrder()
-        order.hear(0, 1000, 2000, final=True)
+        order = self.heard((0, 1000, 2000), (1, 2000, 3000))
         order.add(1, [Cue(2000, 3000, ("hello?",))])
-        order.hear(0, 1000, 17_001, final=True)
+        assert list(order.ready()) == []
+        order.hear(0, 1000, 17_001, final=True, channels=2)
         assert [cue.lines for cue in order.ready()] == [("hello?",)]
 
         order.add(0, [Cue(1000, 1500, ("a sermon",))])
@@ -136,7 +152,6 @@ class TestOrder:
 
     def test_at_the_end_everything_goes(self) -> None:
         """Whatever it waits for."""
-        order = CueOrder()
-        order.hear(0, 1000, 2000, final=True)
+        order = self.heard((0, 1000, 2000))
         order.add(1, [Cue(2000, 3000, ("hello?",))])
         assert len(list(order.ready(everything=True))) == 1
