@@ -24,7 +24,7 @@ from streamclient.plugin_options import PluginOption
 from streamclient.plugins import FoundPlugin, find_plugins
 from streamclient.protocol import TRANSITIONS
 from streamclient.server import engines
-from streamclient_plugins.metrics_ledger import HISTOGRAMS, SUMS
+from streamclient_plugins.metrics.ledger import HISTOGRAMS, SUMS
 
 Rows = Sequence[Sequence[str]]
 

@@ -32,9 +32,9 @@ from streamclient import (
     Transcript,
 )
 from streamclient.plugins import load_plugins
-from streamclient_plugins.metrics import LEDGER, Metrics
-from streamclient_plugins.metrics_ledger import HISTOGRAMS, SUMS, Ledger, Measurement, measure
-from streamclient_plugins.metrics_prometheus import prometheus, prometheus_name
+from streamclient_plugins.metrics.ledger import HISTOGRAMS, SUMS, Ledger, Measurement, measure
+from streamclient_plugins.metrics.plugin import LEDGER, Metrics
+from streamclient_plugins.metrics.prometheus import prometheus, prometheus_name
 from tests.plugins.conftest import EVENTS, LOST, Play, View
 from tests.support.service import final, metadata, obedient, serving
 
@@ -360,7 +360,7 @@ class TestPlugin:
 
     def test_without_a_library_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Before there is a stream."""
-        monkeypatch.setattr("streamclient_plugins.metrics.find_spec", lambda name: None)
+        monkeypatch.setattr("streamclient_plugins.metrics.plugin.find_spec", lambda name: None)
 
         with pytest.raises(PluginError, match=r"metrics needs opentelemetry-api or prometheus-client: pip install"):
             load_plugins(["metrics"])
@@ -371,7 +371,7 @@ class TestPlugin:
     def test_one_library_is_enough(self, missing: str, play: Play, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
         """Either."""
         monkeypatch.setattr(
-            "streamclient_plugins.metrics.find_spec", lambda name: None if name.startswith(missing) else sys
+            "streamclient_plugins.metrics.plugin.find_spec", lambda name: None if name.startswith(missing) else sys
         )
 
         assert play("metrics", EVENTS, view) == []

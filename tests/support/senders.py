@@ -4,10 +4,10 @@ import sys
 import time
 from pathlib import Path
 
-from streamclient_plugins import outbox_courier
-from streamclient_plugins.outbox import Letter, Outbox
-from streamclient_plugins.outbox_courier import Courier, Delivery
-from streamclient_plugins.webhook_post import Poster, Target
+from streamclient_plugins.webhook import courier as courier_module
+from streamclient_plugins.webhook.courier import Courier, Delivery
+from streamclient_plugins.webhook.outbox import Letter, Outbox
+from streamclient_plugins.webhook.post import Poster, Target
 
 __all__ = ["ENDPOINT", "LEASE", "letter"]
 
@@ -25,7 +25,7 @@ def letter(stream: str, number: int) -> Letter:
 
 def put(path: Path, url: str, stream: str) -> None:
     """Put letters, say which are kept, and deliver them and what others have left, until killed."""
-    outbox_courier.LEFT_BEHIND = 0.0
+    courier_module.LEFT_BEHIND = 0.0
     courier = Courier(path, ENDPOINT, Poster(Target(url, timeout=0.4)), stream, LEASE)
     courier.start()
     with Outbox(path) as outbox:

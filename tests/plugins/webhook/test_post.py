@@ -11,11 +11,11 @@ import pytest
 import standardwebhooks
 import trustme
 
-from streamclient_plugins.outbox import Letter
-from streamclient_plugins.outbox_rules import Answer
-from streamclient_plugins.webhook_addresses import is_public
-from streamclient_plugins.webhook_post import Poster, Target
-from streamclient_plugins.webhook_signing import Signer
+from streamclient_plugins.webhook.addresses import is_public
+from streamclient_plugins.webhook.outbox import Letter
+from streamclient_plugins.webhook.post import Poster, Target
+from streamclient_plugins.webhook.rules import Answer
+from streamclient_plugins.webhook.signing import Signer
 from tests.support import receiver as answers
 from tests.support.receiver import Receiver, receiving, server_context, status
 

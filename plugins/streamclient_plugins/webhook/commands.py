@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from streamclient import plugin_settings
-from streamclient_plugins.outbox import Endpoint, Letter, Outbox
-from streamclient_plugins.outbox_rules import Fate
-from streamclient_plugins.webhook import OUTBOX_VARIABLE, Webhook, default_outbox
+from streamclient_plugins.webhook.outbox import Endpoint, Letter, Outbox
+from streamclient_plugins.webhook.plugin import OUTBOX_VARIABLE, Webhook, default_outbox
+from streamclient_plugins.webhook.rules import Fate
 
 __all__ = ["outbox"]
 

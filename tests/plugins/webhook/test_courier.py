@@ -17,12 +17,12 @@ import pytest
 import standardwebhooks
 import trustme
 
-from streamclient_plugins.outbox import Letter, Outbox
-from streamclient_plugins.outbox_courier import Delivery
-from streamclient_plugins.outbox_rules import SCHEDULE, Answer, Fate
-from streamclient_plugins.webhook_post import Poster, Target
-from streamclient_plugins.webhook_signing import Signer
-from tests.plugins.test_webhook_post import OLD
+from streamclient_plugins.webhook.courier import Delivery
+from streamclient_plugins.webhook.outbox import Letter, Outbox
+from streamclient_plugins.webhook.post import Poster, Target
+from streamclient_plugins.webhook.rules import SCHEDULE, Answer, Fate
+from streamclient_plugins.webhook.signing import Signer
+from tests.plugins.webhook.test_post import OLD
 from tests.support import receiver as answers
 from tests.support.receiver import Answerer, Receiver, receiving, server_context, status
 from tests.support.senders import ENDPOINT, LEASE, letter
@@ -209,7 +209,7 @@ def start(*arguments: object) -> "subprocess.Popen[bytes]":
     """A sender in a process of its own."""
     command = [sys.executable, "-m", "tests.support.senders", *map(str, arguments)]
     return subprocess.Popen(
-        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
     )
 
 
@@ -228,6 +228,7 @@ class TestProcesses:
                 process = start("put", tmp_path / "outbox", receiver.url, f"s{kill}")
                 assert process.stdout is not None
                 first = process.stdout.readline()
+                assert first == b"0\n"
                 time.sleep(chance.uniform(0, 0.1))  # a random moment
                 process.kill()
                 rest, _ = process.communicate()

@@ -13,6 +13,6 @@ __all__ = ["register_commands"]
 @hookimpl
 def register_commands(cli: "click.Group") -> None:
     """Add ``streamclient outbox``."""
-    from streamclient_plugins.outbox_commands import outbox  # needs click, which only the command line does
+    from streamclient_plugins.webhook.commands import outbox  # needs click, which only the command line does
 
     cli.add_command(outbox)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamclient_plugins.outbox_rules import SCHEDULE, Answer, Fate, Verdict, judge, read_retry_after
+from streamclient_plugins.webhook.rules import SCHEDULE, Answer, Fate, Verdict, judge, read_retry_after
 
 NOW = 1_800_000_000.0
 HOURS = 3600.0

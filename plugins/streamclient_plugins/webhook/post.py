@@ -18,10 +18,10 @@ from urllib.parse import SplitResult, urlsplit
 from attrs import field, frozen
 
 from streamclient import __version__
-from streamclient_plugins.outbox import Letter
-from streamclient_plugins.outbox_rules import Answer, read_retry_after
-from streamclient_plugins.webhook_addresses import is_public
-from streamclient_plugins.webhook_signing import Signer
+from streamclient_plugins.webhook.addresses import is_public
+from streamclient_plugins.webhook.outbox import Letter
+from streamclient_plugins.webhook.rules import Answer, read_retry_after
+from streamclient_plugins.webhook.signing import Signer
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -22,8 +22,8 @@ from math import inf
 from pathlib import Path
 from typing import Protocol
 
-from streamclient_plugins.outbox import Letter, Outbox
-from streamclient_plugins.outbox_rules import Answer, Fate, judge
+from streamclient_plugins.webhook.outbox import Letter, Outbox
+from streamclient_plugins.webhook.rules import Answer, Fate, judge
 
 __all__ = ["Courier", "Delivery"]
 

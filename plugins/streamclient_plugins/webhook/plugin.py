@@ -17,10 +17,10 @@ from attrs.converters import optional
 
 from streamclient import LanePolicy, StreamView, Transcript, hookimpl
 from streamclient_plugins.facts import EventReporter, to_json
-from streamclient_plugins.outbox import Letter, Outbox
-from streamclient_plugins.outbox_courier import Courier, Delivery
-from streamclient_plugins.webhook_post import Poster, Target
-from streamclient_plugins.webhook_signing import Signer
+from streamclient_plugins.webhook.courier import Courier, Delivery
+from streamclient_plugins.webhook.outbox import Letter, Outbox
+from streamclient_plugins.webhook.post import Poster, Target
+from streamclient_plugins.webhook.signing import Signer
 
 __all__ = ["OUTBOX_VARIABLE", "SECRET_VARIABLE", "URL_VARIABLE", "Webhook", "default_outbox"]
 

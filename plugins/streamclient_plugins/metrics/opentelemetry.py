@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 
 from streamclient import __version__
-from streamclient_plugins.metrics_ledger import HISTOGRAMS, SUMS, Ledger
+from streamclient_plugins.metrics.ledger import HISTOGRAMS, SUMS, Ledger
 
 __all__ = ["OpenTelemetry", "opentelemetry"]
 

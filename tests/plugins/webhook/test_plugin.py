@@ -13,9 +13,9 @@ import standardwebhooks
 
 from streamclient import Closed, ListenOptions, Opened, PluginError, StreamClient, Transcript
 from streamclient.plugins import load_plugins
-from streamclient_plugins.outbox import Letter, Outbox
-from streamclient_plugins.outbox_rules import Fate, Verdict
-from streamclient_plugins.webhook import Webhook
+from streamclient_plugins.webhook.outbox import Letter, Outbox
+from streamclient_plugins.webhook.plugin import Webhook
+from streamclient_plugins.webhook.rules import Fate, Verdict
 from tests.plugins.conftest import EVENTS, UTTERANCE, Play, View
 from tests.support import receiver as answers
 from tests.support.receiver import Receiver, receiving, status
@@ -166,7 +166,7 @@ class TestReceivers:
         self, make: Make, play: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Beside its own events, each stream's in order."""
-        monkeypatch.setattr("streamclient_plugins.outbox_courier.LEFT_BEHIND", 0.0)
+        monkeypatch.setattr("streamclient_plugins.webhook.courier.LEFT_BEHIND", 0.0)
         with receiving([answers.hang]) as receiver:
             plugin = make(receiver, timeout=60.0, drain=0.1)
             play(plugin, [Opened(), UTTERANCE], View(id="first"))
@@ -239,7 +239,7 @@ class TestLife:
         self, make: Make, play: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A plugin that was stopped for falling behind hears no ``on_close``."""
-        monkeypatch.setattr("streamclient_plugins.outbox_courier.LOOK", 0.05)
+        monkeypatch.setattr("streamclient_plugins.webhook.courier.LOOK", 0.05)
         with receiving() as receiver:
             plugin = make(receiver)
             play(plugin, [Opened(), UTTERANCE])
@@ -257,7 +257,7 @@ class TestLife:
         self, make: Make, play: Play, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Events that were kept before are delivered when it works again."""
-        monkeypatch.setattr("streamclient_plugins.outbox_courier.REST", 0.05)
+        monkeypatch.setattr("streamclient_plugins.webhook.courier.REST", 0.05)
         path = tmp_path / "outbox.sqlite"
         with receiving() as receiver:
             plugin = make(receiver)

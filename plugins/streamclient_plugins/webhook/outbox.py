@@ -18,7 +18,7 @@ from types import TracebackType
 
 from attrs import frozen
 
-from streamclient_plugins.outbox_rules import Fate, Verdict
+from streamclient_plugins.webhook.rules import Fate, Verdict
 
 __all__ = ["Endpoint", "Letter", "Outbox", "OutboxFull"]
 

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from attrs.converters import optional
 
 from streamclient import Results, StreamClientError, StreamView, Transcript, TurnInfo, hookimpl
-from streamclient_plugins.metrics_ledger import Ledger, Measurement, measure
+from streamclient_plugins.metrics.ledger import Ledger, Measurement, measure
 
 __all__ = ["LEDGER", "Metrics"]
 
@@ -74,14 +74,14 @@ class Metrics:
     def _find_sinks(self) -> None:
         """Everything that is installed is served."""
         if _is_installed("prometheus_client"):
-            from streamclient_plugins.metrics_prometheus import prometheus
+            from streamclient_plugins.metrics.prometheus import prometheus
 
             self._prometheus = prometheus(LEDGER)
             self._sinks.append(self._prometheus)
         elif self.path or self.port is not None:
             raise ValueError(f"path and port need prometheus-client: {EXTRA}")
         if _is_installed("opentelemetry.metrics"):
-            from streamclient_plugins.metrics_opentelemetry import opentelemetry
+            from streamclient_plugins.metrics.opentelemetry import opentelemetry
 
             self._sinks.append(opentelemetry(LEDGER, self.meter_provider))
         if not self._sinks:

@@ -18,12 +18,12 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import pytest
 
 from streamclient import Closed, Opened, Transcript, plugin_settings
-from streamclient_plugins.webhook import Webhook
-from streamclient_plugins.webhook_signing import Signer
+from streamclient_plugins.webhook.plugin import Webhook
+from streamclient_plugins.webhook.signing import Signer
 from tests.plugins.conftest import UTTERANCE, Play
 from tests.support.receiver import receiving
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENTS = (Opened(), UTTERANCE, Closed(Transcript((UTTERANCE,), 2.0, complete=True)))
 

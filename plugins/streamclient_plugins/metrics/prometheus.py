@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Histogram, start_http
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streamclient_plugins.metrics_ledger import HISTOGRAMS, SUMS, Ledger, Sum
+from streamclient_plugins.metrics.ledger import HISTOGRAMS, SUMS, Ledger, Sum
 
 __all__ = ["Prometheus", "prometheus"]
 

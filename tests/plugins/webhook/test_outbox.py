@@ -14,8 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from streamclient_plugins.outbox import Letter, Outbox, OutboxFull
-from streamclient_plugins.outbox_rules import Fate, Verdict
+from streamclient_plugins.webhook.outbox import Letter, Outbox, OutboxFull
+from streamclient_plugins.webhook.rules import Fate, Verdict
 
 NOW = 1_800_000_000.0
 LEASE = 30.0

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from streamclient_plugins.outbox import Letter, Outbox
-from streamclient_plugins.outbox_commands import outbox as command
-from streamclient_plugins.outbox_rules import Fate, Verdict
-from streamclient_plugins.webhook import Webhook
+from streamclient_plugins.webhook.commands import outbox as command
+from streamclient_plugins.webhook.outbox import Letter, Outbox
+from streamclient_plugins.webhook.plugin import Webhook
+from streamclient_plugins.webhook.rules import Fate, Verdict
 from tests.support.receiver import Receiver, receiving, status
 
 Run = Callable[..., Result]
