@@ -103,13 +103,14 @@ class Carrier:
     # Waiting.
 
     def _step(self) -> None:
+        now = time.monotonic()  # the same for both, or what is due in between is slept over
         with selectors.DefaultSelector() as selector:
             if not self._leaving:  # which ends by itself, and soon
                 selector.register(self._woken, selectors.EVENT_READ)
             for peer in self._peers():
-                if interest := self._interest(peer):
+                if interest := self._interest(peer, now):
                     selector.register(peer.sock, interest, peer)
-            ready = selector.select(self._patience())
+            ready = selector.select(self._patience(now))
         for key, _ in ready:
             if key.data is None:
                 raise Over("cut")
@@ -120,10 +121,9 @@ class Carrier:
     def _peers(self) -> list[Peer]:
         return [self._client, self._server] if self._server else [self._client]
 
-    def _interest(self, peer: Peer) -> int:
+    def _interest(self, peer: Peer, now: float) -> int:
         if self._deaf:
             return 0
-        now = time.monotonic()
         if peer is self._client and now < self._stalled_until:
             return 0
         other = self._server if peer is self._client else self._client
@@ -131,8 +131,7 @@ class Carrier:
         writes = bool(peer.unsent) and not (peer is self._client and now < self._client_writes_at)
         return selectors.EVENT_READ * reads | selectors.EVENT_WRITE * writes
 
-    def _patience(self) -> float | None:
-        now = time.monotonic()
+    def _patience(self, now: float) -> float | None:
         moments = [at for at, _ in self._timers]
         moments += [at for at in (self._stalled_until, self._client_writes_at) if at > now]
         return max(min(moments) - now, 0.0) if moments else None

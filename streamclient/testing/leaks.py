@@ -43,5 +43,6 @@ def no_thread_left(grace: float = GRACE, *, but: Collection[str] = ()) -> Iterat
 
 
 def _threads(but: Collection[str]) -> set[threading.Thread]:
-    ours = [thread for thread in threading.enumerate() if thread.name.startswith(OURS)]
+    # One that is only about to start has no number yet, and cannot be waited for.
+    ours = [thread for thread in threading.enumerate() if thread.ident and thread.name.startswith(OURS)]
     return {thread for thread in ours if not thread.name.startswith(tuple(but))}
