@@ -11,7 +11,7 @@ receiver    the wire's read side                    call a plugin, wait for one
 ========== ======================================= =================================================
 
 One lock guards the `Protocol` and nothing else; no I/O, no waiting and no callback happens under it. Events are
-published by the sender before a receiver starts and after it has ended, and by the receiver in between, so they have
+published by the sender while the receiver has no connection to read, and by the receiver while it has one, so they have
 one order. A session does not know the client that made it, so that a forgotten client can be collected.
 """
 
