@@ -1,7 +1,6 @@
 """The plugin itself: every utterance is in the file when its hook returns."""
 
 import json
-import re
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,15 +10,12 @@ from attrs import asdict, define, field
 
 from streamclient import StreamClientError, StreamView, Transcript, Utterance, hookimpl, source_stem
 from streamclient_plugins.sqlite.database import check_database, transaction
-from streamclient_plugins.sqlite.search import searchable
+from streamclient_plugins.sqlite.search import searchable, storable
 from streamclient_plugins.text import is_multichannel
 
 __all__ = ["DEFAULT_PATH", "Sqlite"]
 
 DEFAULT_PATH = "transcripts.db"
-
-NOT_TEXT = re.compile("[\x00-\x08\ud800-\udfff]")
-"""Control characters that are no white space, and halves of surrogate pairs."""
 
 
 def _check_path(_instance: object, _attribute: object, path: str) -> None:
@@ -130,13 +126,11 @@ class Sqlite:
                 utterance.speaker,
                 utterance.start,
                 utterance.end,
-                _storable(utterance.text),
+                storable(utterance.text),
                 utterance.confidence,
             ),
         ).lastrowid
-        connection.execute(
-            "INSERT INTO utterances_fts (rowid, text) VALUES (?, ?)", (row, searchable(_storable(utterance.text)))
-        )
+        connection.execute("INSERT INTO utterances_fts (rowid, text) VALUES (?, ?)", (row, searchable(utterance.text)))
         if not self.words:
             return
         connection.executemany(
@@ -145,8 +139,8 @@ class Sqlite:
                 (
                     row,
                     position,
-                    _storable(word.word),
-                    _storable(word.text),
+                    storable(word.word),
+                    storable(word.text),
                     word.start,
                     word.end,
                     word.confidence,
@@ -156,8 +150,3 @@ class Sqlite:
                 for position, word in enumerate(utterance.words)
             ],
         )
-
-
-def _storable(text: str) -> str:
-    """Without what SQLite cannot hold or the marks of a search are made of."""
-    return NOT_TEXT.sub("", text)

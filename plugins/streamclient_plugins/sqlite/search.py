@@ -10,10 +10,13 @@ from attrs import frozen
 from streamclient import OptionsError, StreamClientError, Utterance
 from streamclient_plugins.sqlite.database import check_database, connect
 
-__all__ = ["Hit", "search", "searchable"]
+__all__ = ["Hit", "search", "searchable", "storable"]
 
 UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 """Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Kana, Han."""
+
+NOT_TEXT = re.compile("[\x00-\x08\ud800-\udfff]")
+"""Control characters that are no white space, and halves of surrogate pairs."""
 
 BEGIN, END = "\x02", "\x03"
 
@@ -63,9 +66,14 @@ class Hit:
     after: tuple[str, ...] = ()
 
 
+def storable(text: str) -> str:
+    """A text without what SQLite cannot hold or the marks of a search are made of."""
+    return NOT_TEXT.sub("", text)
+
+
 def searchable(text: str) -> str:
     """A text as it is indexed and searched: letters of scripts without spaces are words of their own."""
-    return UNSPACED.sub(r" \1 ", text)
+    return UNSPACED.sub(r" \1 ", storable(text))
 
 
 def search(path: str | Path, *phrases: str, limit: int | None = None, context: int = 0) -> Iterator[Hit]:

@@ -65,6 +65,7 @@ def marked(hit: Hit) -> list[str]:
         (["気天"], []),
         (["don't say"], [("tuesday", 20.0)]),
         (['say "never" (again)'], [("tuesday", 21.0)]),
+        (["invoice\0 number\ud800"], [("monday", 11.0)]),
         (["invoice AND number"], []),
         (["morning", "invoice"], []),
     ],
