@@ -195,7 +195,7 @@ class Service:
         self.called.release()
         try:
             self._script(call)
-        except ConnectionClosed:
+        except (ConnectionClosed, ConnectionError):  # the client is gone first; what it should have waited for it lacks
             pass
         except BaseException as error:
             self.failures.append(error)
