@@ -359,10 +359,11 @@ def test_messages_come_in_fragments(server: DeepgramServer) -> None:
 
 def test_what_a_client_sends_after_close_stream_is_told(server: DeepgramServer) -> None:
     """A client that goes on after its CloseStream has not closed well."""
+    server.break_next(NoClose())  # or it may be too late for more
     with listen(server) as connection:
         connection.send('{"type": "CloseStream"}')
         connection.send(b"more")
-        messages_of(connection)
+        server.call.wait_until(lambda call: len(call.frames) == 2)
     with pytest.raises(AssertionError, match="after its CloseStream"):
         server.call.assert_closed_well()
 
