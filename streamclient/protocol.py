@@ -483,9 +483,9 @@ class Protocol:
 
     @property
     def _is_all_final(self) -> bool:
-        """Whether finals cover every byte that was accepted."""
-        accepted = self._upload.seconds_accepted
-        return accepted > 0 and self._heard.confirmed >= accepted - TOLERANCE
+        """Whether finals cover for certain every byte that was taken; how long a container's last packet is, is not."""
+        most = self._upload.most_seconds
+        return most > 0 and self._heard.confirmed >= most - TOLERANCE
 
     def _end(self, error: StreamClientError | None) -> None:
         if self._has_ended:

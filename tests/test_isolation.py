@@ -353,16 +353,22 @@ def test_a_plugin_may_start_a_program() -> None:
 def test_a_plugin_may_close_its_stream() -> None:
     """close() in a hook only asks; what was accepted is transcribed, the others hear it, nobody waits in a circle."""
     answers: list[Transcript] = []
+    answered = threading.Event()
     listener = Listener()
 
     def script(call: Call) -> None:
         call.read()
         call.say(WORDS[0])
         call.read_until()
+        assert answered.wait(SOON)
         call.end(*WORDS[1:], metadata())
 
+    def close() -> None:
+        answers.append(client.close())
+        answered.set()
+
     with serving(script) as service:
-        client = StreamClient(RAW, url=service.url, plugins=[hooked(lambda: answers.append(client.close())), listener])
+        client = StreamClient(RAW, url=service.url, plugins=[hooked(close), listener])
         client.open()
         client.send(b"audio")
         list(client.events())
@@ -401,7 +407,7 @@ def test_nobody_is_disturbed_and_close_keeps_its_budget(act: Callable[[threading
         for lane in client._stream.dispatcher._lanes:
             assert lane._worker.ended.wait(SOON)
 
-    assert took < 3.0
+    assert took < SOON / 2
     assert transcript.complete
     assert [listener.finals for listener in listeners] == [[f"word{number}" for number in range(5)]] * 2
     assert [listener.closed for listener in listeners] == [1, 1]
