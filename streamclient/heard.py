@@ -28,6 +28,7 @@ class Heard:
         self._dialect = dialect
         self._assembler = dialect.assembler()
         self._coverage = Coverage()
+        self._last_finals: dict[int, Results] = {}
 
     def receive(self, message: Message, base: float, most: float, *, again: bool) -> tuple[list[Event], bool]:
         """Take a message of a connection.
@@ -79,7 +80,11 @@ class Heard:
         return self._coverage.unconfirmed(accepted)
 
     def _placed(self, message: Message, *, again: bool) -> Message | None:
-        """The message without what was final before."""
+        """The message without what was final before; the same final said twice in a row counts once."""
+        if isinstance(message, Results) and message.is_final and message.transcript:
+            if message == self._last_finals.get(message.channel):
+                return None
+            self._last_finals[message.channel] = message
         if again and isinstance(message, Results):
             return without_known(message, self._coverage.final_until(message.channel))
         if again and isinstance(message, SpeechStarted):

@@ -18,6 +18,7 @@ from streamclient.errors import (
 )
 from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
 from streamclient.journal import Room
+from streamclient.messages import Results
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
 from streamclient.protocol import LAST_WORDS, TRANSITIONS, Protocol
@@ -604,6 +605,17 @@ def test_a_caller_who_waits_for_room_gets_it_from_a_service_that_waits_for_audio
     assert stream.written() == [Frame(FrameKind.AUDIO, FRAME)]
     stream.now += PATIENCE
     assert protocol.next_action(stream.now, is_pressed=True) == Write((finalize,))
+
+
+def test_a_final_that_is_said_twice_counts_once() -> None:
+    """A server that repeats itself doubles no word; answers without words, and the same words later, all count."""
+    stream = Stream().open()
+    stream.protocol.accept(SECOND * 3)
+    stream.written()
+    once, silence, later = final("no", 0.0, 1.0), final("", 1.0, 1.0, from_finalize=True), final("no", 1.0, 2.0)
+    stream.hear(once, once, silence, silence, later)
+    assert [event for event in stream.events if isinstance(event, Results)] == [once, silence, silence, later]
+    assert stream.protocol.stats().messages_received == 5
 
 
 def test_what_was_sent_is_not_forgotten_in_an_outage() -> None:
