@@ -116,9 +116,6 @@ if TYPE_CHECKING:
     from streamclient.hookspecs import (
         source_stem as source_stem,
     )
-    from streamclient.lifecycle import (
-        close_all as close_all,
-    )
     from streamclient.messages import (
         Alternative as Alternative,
     )
@@ -206,6 +203,9 @@ if TYPE_CHECKING:
     from streamclient.shortcuts import (
         transcribe as transcribe,
     )
+    from streamclient.threads.lifecycle import (
+        close_all as close_all,
+    )
 
 __version__ = "0.1.0"
 
@@ -249,7 +249,7 @@ _HOMES = {
     "StreamView": "hookspecs",
     "hookimpl": "hookspecs",
     "source_stem": "hookspecs",
-    "close_all": "lifecycle",
+    "close_all": "threads.lifecycle",
     "Alternative": "messages",
     "ConfigureFailure": "messages",
     "ConfigureSuccess": "messages",

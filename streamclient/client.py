@@ -12,20 +12,21 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 from attrs import frozen
 
-from streamclient import __version__, lifecycle
-from streamclient.credentials import Credentials
-from streamclient.dialing import Address
-from streamclient.dispatch import Dispatcher
+from streamclient import __version__
+from streamclient.core.opening import Opening
+from streamclient.core.protocol import Protocol
 from streamclient.errors import CloseTimeout, ConnectTimeout, OptionsError, PluginOverrun
 from streamclient.events import Closed, Event, StreamState, StreamStats, Transcript
-from streamclient.opening import Opening
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.plugins import load_plugins
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts, TransportOptions
-from streamclient.protocol import Protocol
-from streamclient.session import Session
-from streamclient.transport import Connection, connect
-from streamclient.worker import SLICE, Deadline
+from streamclient.threads import lifecycle
+from streamclient.threads.dispatch import Dispatcher
+from streamclient.threads.session import Session
+from streamclient.threads.worker import SLICE, Deadline
+from streamclient.wire.credentials import Credentials
+from streamclient.wire.dialing import Address
+from streamclient.wire.transport import Connection, connect
 
 __all__ = ["StreamClient", "as_bytes"]
 

@@ -10,7 +10,7 @@ from streamclient.client import FAREWELL, StreamClient, as_bytes
 from streamclient.events import Event, StreamState, Transcript
 from streamclient.hookspecs import source_stem
 from streamclient.options import FluxOptions, ListenOptions
-from streamclient.worker import Deadline, Worker
+from streamclient.threads.worker import Deadline, Worker
 
 __all__ = ["AudioInput", "stream", "transcribe"]
 

@@ -17,28 +17,28 @@ settings.load_profile("same")
 
 
 UNIT = {
-    "test_assembler.py",
+    "core/test_assembler.py",
+    "core/test_endings.py",
+    "core/test_journal.py",
+    "core/test_opening.py",
+    "core/test_outage.py",
+    "core/test_parsing.py",
+    "core/test_protocol.py",
+    "core/test_protocol_schedules.py",
+    "core/test_refusals.py",
+    "core/test_timeline.py",
     "test_audio.py",
-    "test_credentials.py",
-    "test_dispatch.py",
-    "test_endings.py",
     "test_errors.py",
     "test_events.py",
     "test_hookspecs.py",
-    "test_journal.py",
-    "test_opening.py",
     "test_options.py",
-    "test_outage.py",
-    "test_parsing.py",
     "test_plugin_hooks.py",
     "test_plugin_options.py",
     "test_policies.py",
-    "test_protocol.py",
-    "test_protocol_schedules.py",
-    "test_tap.py",
-    "test_refusals.py",
-    "test_timeline.py",
-    "test_worker.py",
+    "threads/test_dispatch.py",
+    "threads/test_tap.py",
+    "threads/test_worker.py",
+    "wire/test_credentials.py",
 }
 """Modules whose tests open no socket, start no process and recognise nothing."""
 
@@ -50,7 +50,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def _is_unit(path: Path) -> bool:
-    return path.name in UNIT and path.parent == Path(__file__).parent
+    return path.relative_to(Path(__file__).parent).as_posix() in UNIT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

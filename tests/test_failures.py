@@ -41,10 +41,10 @@ from streamclient import (
     TransportOptions,
     hookimpl,
 )
-from streamclient.actions import FrameKind
-from streamclient.dialing import Address
+from streamclient.core.actions import FrameKind
 from streamclient.testing.builders import SHA256_OF_NOTHING
-from streamclient.transport import Connection, connect
+from streamclient.wire.dialing import Address
+from streamclient.wire.transport import Connection, connect
 from tests.support.bare import bare_server
 from tests.support.service import LINEAR16, SOON, Call, Script, final, metadata, obedient, serving
 

@@ -18,8 +18,8 @@ from streamclient import (
     Timeouts,
     Transcript,
     hookimpl,
-    tap,
 )
+from streamclient.threads import tap
 from tests.support.service import LINEAR16, SOON, Call, final, metadata, obedient, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from streamclient import (
     stream,
     transcribe,
 )
-from streamclient.inbox import Inbox
+from streamclient.threads.inbox import Inbox
 from tests.support.service import LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]

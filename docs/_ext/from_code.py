@@ -19,10 +19,10 @@ from sphinx.util.docutils import SphinxDirective
 import streamclient
 from streamclient import server
 from streamclient.cli import COMMANDS, main
+from streamclient.core.protocol import TRANSITIONS
 from streamclient.plugin_hooks import ROUTES
 from streamclient.plugin_options import PluginOption
 from streamclient.plugins import FoundPlugin, find_plugins
-from streamclient.protocol import TRANSITIONS
 from streamclient.server import engines
 from streamclient_plugins.metrics.ledger import HISTOGRAMS, SUMS
 

@@ -20,14 +20,14 @@ from attrs import field, frozen
 from streamclient import __version__
 from streamclient.cli.exits import UNEXPECTED, exit_code
 from streamclient.client import StreamClient, stream_url
-from streamclient.credentials import Credentials
-from streamclient.dialing import PROXY_PORT, Address, Attempt, look_up, proxy_for, trusted
 from streamclient.errors import ConnectError, StreamClientError
 from streamclient.extensions import Extension, find_extensions
 from streamclient.options import ListenOptions
 from streamclient.plugins import FoundPlugin, find_plugins
 from streamclient.policies import BufferPolicy, Timeouts, TransportOptions
-from streamclient.sockets import SoundSocket
+from streamclient.wire.credentials import Credentials
+from streamclient.wire.dialing import PROXY_PORT, Address, Attempt, look_up, proxy_for, trusted
+from streamclient.wire.sockets import SoundSocket
 
 __all__ = ["Finding", "Subject", "clock_error", "findings"]
 

@@ -15,14 +15,14 @@ from streamclient.cli.query import DEFAULTS, raw_format, to_options
 from streamclient.cli.recording import Recording
 from streamclient.cli.tracks import Track
 from streamclient.client import StreamClient
-from streamclient.dialect import dialect_for
+from streamclient.core.dialect import dialect_for
+from streamclient.core.timeline import moved
 from streamclient.errors import StreamClientError
 from streamclient.events import StreamStats, Transcript
 from streamclient.hookspecs import hookimpl
 from streamclient.messages import Message, Results, TurnInfo, UtteranceEnd, Word
 from streamclient.options import ListenOptions
 from streamclient.sources.chunks import audio_chunks
-from streamclient.timeline import moved
 from streamclient_plugins.facts import message_facts
 from streamclient_plugins.jsonl import JsonLines
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from streamclient.errors import StreamClientError
 from streamclient.sources.errors import MissingExtra, SourceError
-from streamclient.worker import Deadline, Worker
+from streamclient.threads.worker import Deadline, Worker
 
 __all__ = ["WebAudio", "WebPipe", "is_web_address", "shown", "web_path"]
 

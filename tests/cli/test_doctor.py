@@ -17,7 +17,7 @@ import trustme
 
 from streamclient import __version__
 from streamclient.cli.checkup import clock_error
-from streamclient.sockets import SoundSocket
+from streamclient.wire.sockets import SoundSocket
 from tests.cli.conftest import invoke
 from tests.support.bare import bare_server
 from tests.support.service import metadata, obedient, serving

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from streamclient.audio import Span
 from streamclient.cli.missing import Heard, in_order, missing_spans, pieces, replays, united
+from streamclient.core.timeline import moved
 from streamclient.messages import Alternative, Results, TurnInfo, UtteranceEnd, Word
-from streamclient.timeline import moved
 from tests.support.messages import final, gap, parsed
 from tests.support.positions import BLOCK, RATE, Recogniser, assert_spoken, audio, spoken
 

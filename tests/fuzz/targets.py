@@ -12,13 +12,13 @@ from pathlib import Path
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from streamclient.actions import Finish, Release, Write
 from streamclient.client import StreamClient
+from streamclient.core.actions import Finish, Release, Write
+from streamclient.core.parsing import parse_message
+from streamclient.core.protocol import Protocol
 from streamclient.errors import StreamClientError
 from streamclient.options import ListenOptions
-from streamclient.parsing import parse_message
 from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
-from streamclient.protocol import Protocol
 from streamclient.server import LocalServer
 from streamclient.server.engines.scripted import ScriptedEngine
 from streamclient.server.protocol import Close, ListenProtocol, Output

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from streamclient.core.parsing import parse_message
 from streamclient.messages import Message, Metadata, Results, UtteranceEnd
-from streamclient.parsing import parse_message
 from streamclient.testing.builders import metadata, results, utterance_end
 
 

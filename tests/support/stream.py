@@ -2,13 +2,13 @@
 
 from math import inf
 
-from streamclient.actions import Action, Connect, Finish, Frame, FrameKind, Release, Wait, Write
+from streamclient.core.actions import Action, Connect, Finish, Frame, FrameKind, Release, Wait, Write
+from streamclient.core.protocol import Protocol
 from streamclient.errors import ConnectionLost
 from streamclient.events import Event, StreamState
 from streamclient.messages import Message
 from streamclient.options import ListenOptions
 from streamclient.policies import BufferPolicy, Timeouts
-from streamclient.protocol import Protocol
 
 RAW = ListenOptions(encoding="linear16", sample_rate=16000)
 CONTAINER = ListenOptions()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamclient.core.parsing import parse_message
 from streamclient.messages import (
     ConfigureFailure,
     ConfigureSuccess,
@@ -24,7 +25,6 @@ from streamclient.messages import (
     UnknownMessage,
     UtteranceEnd,
 )
-from streamclient.parsing import parse_message
 from streamclient.testing import UnfaithfulMessage, builders, check_message
 
 REQUEST = "0b6c7c3e-50c9-4d0e-9d0f-5a2a6a6f5a11"

@@ -1,0 +1,142 @@
+"""A place in a container is where a decoder that begins there hears what the place says."""
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from streamclient.core.containers import Place
+from streamclient.core.containers.track import ContainerTrack
+from tests.support.containers import KINDS, LOSSLESS, Samples, decode, encode
+
+SECONDS = 5
+CHUNK = 997
+RATES = {"opus": 48000, "vorbis": 44100}
+
+
+def rate_of(kind: str) -> int:
+    """Samples per second that the codec takes."""
+    return next((rate for codec, rate in RATES.items() if codec in kind), 16000)
+
+
+@lru_cache(maxsize=1)
+def noise(rate: int) -> Samples:
+    """Noise in the band of speech, louder and softer: no moment of it is like another."""
+    random = np.random.default_rng(rate)
+    count = SECONDS * rate
+    spectrum = np.fft.rfft(random.standard_normal(count))
+    frequencies = np.fft.rfftfreq(count, 1 / rate)
+    spectrum[(frequencies < 200) | (frequencies > 3000)] = 0
+    wave = np.fft.irfft(spectrum, count) * (0.3 + 0.7 * np.abs(np.sin(np.arange(count) * 11 / rate)))
+    loud: Samples = (wave / np.abs(wave).max() * 20000).astype(np.int16)
+    return loud
+
+
+@lru_cache(maxsize=1)
+def recorded(kind: str) -> bytes:
+    """The noise in a container."""
+    return encode(noise(rate_of(kind)), rate_of(kind), kind)
+
+
+def followed(data: bytes, size: int = CHUNK) -> ContainerTrack:
+    """A track that was given the data in pieces."""
+    track = ContainerTrack()
+    for start in range(0, len(data), size):
+        track.receive(data[start : start + size])
+    return track
+
+
+def heard_from(whole: Samples, tail: Samples, about: float, rate: int) -> float:
+    """When the tail begins in the whole, in seconds: where a piece of it fits best, near a guess."""
+    skipped, length, reach = int(0.3 * rate), int(0.1 * rate), int(0.05 * rate)
+    pattern = tail[skipped : skipped + length].astype(float)
+    first = max(round(about * rate) + skipped - reach, 0)
+    region = whole[first : first + length + 2 * reach].astype(float)
+    fits = np.correlate(region, pattern, "valid") / np.sqrt(np.convolve(region**2, np.ones(length), "valid") + 1)
+    return float(first + int(np.argmax(fits)) - skipped) / rate
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decoder_that_begins_at_a_place_hears_what_the_place_says(kind: str) -> None:
+    """From each place, after its header, the audio is that of its moment, within a millisecond."""
+    rate, data = rate_of(kind), recorded(kind)
+    whole = decode(data, kind)
+    track = followed(data)
+    assert track.follows
+    assert abs(track.seconds_at(len(data)) - len(whole) / rate) < 0.1
+    places = {track.place_for(confirmed, len(data)) for confirmed in (1.3, 2.5, 3.7)} - {Place()}
+    assert places
+    for place in places:
+        tail = decode(place.header + data[place.offset :], kind)
+        assert abs(heard_from(whole, tail, place.seconds, rate) - place.seconds) < 0.001
+        assert abs(place.seconds + len(tail) / rate - len(whole) / rate) < 0.001
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_how_the_bytes_are_cut_does_not_matter(kind: str) -> None:
+    """Byte by byte, in odd pieces or all at once, the same places are found."""
+    data = recorded(kind)[:40_000]
+    ask = [
+        track.place_for(2.0, len(data)) for track in (followed(data, 1), followed(data, 100), followed(data, len(data)))
+    ]
+    assert ask[0] == ask[1] == ask[2]
+    assert len({track.seconds_at(len(data)) for track in (followed(data, 1), followed(data, len(data)))}) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_place_is_confirmed_and_was_sent(kind: str) -> None:
+    """No place lies after what is final, nor after what was sent; lossy decoders get a moment more."""
+    data = recorded(kind)
+    track = followed(data)
+    least = 0.0 if kind in LOSSLESS else 0.1
+    for confirmed in np.arange(0.0, SECONDS, 0.1):
+        assert track.place_for(float(confirmed), len(data)).seconds <= max(confirmed - least, 0.0) + 1e-9
+    sent = len(data) // 2
+    assert followed(data).place_for(SECONDS, sent).offset <= sent
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_broken_bytes_end_the_following_and_nothing_else(kind: str) -> None:
+    """After damage and after garbage the places before it stay, and whatever comes is borne."""
+    data = bytearray(recorded(kind))
+    random = np.random.default_rng(3)
+    for start in range(len(data) // 2, len(data) - 400, 997):
+        data[start : start + 400] = random.bytes(400)
+    track = followed(bytes(data))
+    place = track.place_for(SECONDS / 2 - 0.2, len(data))
+    assert place.offset <= len(data) // 2
+    followed(bytes(data[:50]) + random.bytes(30_000))
+    followed(bytes(data[: len(data) // 3]) + bytes(data))
+
+
+@pytest.mark.parametrize("start", [b"\0\0\0\x20ftypM4A " + bytes(300), bytes(400), b"#!AMR\n" + bytes(300)])
+def test_what_is_not_known_has_no_places(start: bytes) -> None:
+    """MP4, bare packets and unknown containers can only be sent again from their start."""
+    track = followed(start)
+    assert not track.follows
+    assert track.place_for(10.0, 1000) == Place()
+    assert track.seconds_at(400) == 0.0
+
+
+def test_a_chain_of_ogg_streams_has_one_timeline() -> None:
+    """A place in the second stream of a chain brings the second header, and counts on."""
+    data = recorded("ogg opus") * 2
+    whole = decode(data, "ogg opus")
+    track = followed(data)
+    place = track.place_for(SECONDS + 2.0, len(data))
+    assert SECONDS < place.seconds <= SECONDS + 2.0
+    tail = decode(place.header + data[place.offset :], "ogg opus")
+    assert abs(heard_from(whole, tail, place.seconds, 48000) - place.seconds) < 0.001
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "webm opus", "ogg opus", "aac in ts"])
+def test_what_is_kept_of_an_hour_stays_small(kind: str) -> None:
+    """While finals come, only what is not final yet is remembered."""
+    data = recorded(kind)
+    track = followed(data)
+    walk = track._walk
+    assert walk is not None
+    for confirmed in range(1, SECONDS):
+        track.place_for(float(confirmed), len(data))
+    assert len(walk._places) * 0.25 <= 2.5
+    assert len(walk._window) < 70_000

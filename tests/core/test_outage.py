@@ -1,0 +1,70 @@
+"""When a lost connection is tried again: pure numbers."""
+
+import pytest
+
+from streamclient.core.outage import STABLE, Outage
+from streamclient.policies import ReconnectPolicy
+
+
+def outage(random: float = 1.0, **policy: float) -> Outage:
+    """An outage with a fixed random number, begun at 100 s."""
+    begun = Outage(ReconnectPolicy(**policy), lambda: random)  # type: ignore[arg-type]
+    begun.begin(100.0)
+    return begun
+
+
+@pytest.mark.parametrize(("random", "factor"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_delays_grow_to_their_bound_with_full_jitter(random: float, factor: float) -> None:
+    """Each delay is anywhere between nothing and a bound that grows from initial_delay to max_delay."""
+    lost = outage(random, initial_delay=1.0, max_delay=5.0, multiplier=2.0)
+    assert [lost.next_delay(100.0) for _ in range(5)] == [factor * bound for bound in (1.0, 2.0, 4.0, 5.0, 5.0)]
+
+
+def test_attempts_are_counted() -> None:
+    """After max_attempts there is none any more."""
+    lost = outage(max_attempts=2)
+    assert [lost.next_delay(100.0) is None for _ in range(3)] == [False, False, True]
+
+
+def test_an_outage_has_a_bound() -> None:
+    """No attempt is made after max_outage seconds."""
+    lost = outage(initial_delay=1.0, max_delay=1.0, max_outage=10.0)
+    assert lost.next_delay(109.0) == 1.0
+    assert lost.next_delay(109.1) is None
+
+
+def test_the_service_may_ask_for_a_longer_delay() -> None:
+    """Retry-After is the least that is waited, within the bound of the outage."""
+    assert outage(initial_delay=1.0).next_delay(100.0, at_least=7.0) == 7.0
+    assert outage(initial_delay=1.0, max_outage=5.0).next_delay(100.0, at_least=7.0) is None
+
+
+def test_a_connection_that_says_nothing_new_belongs_to_the_outage() -> None:
+    """A connection that breaks soon, without progress, neither resets the delays nor the bound."""
+    lost = outage(initial_delay=1.0, max_delay=8.0, max_outage=20.0)
+    assert lost.next_delay(100.0) == 1.0
+    assert lost.connected(101.0) == 1.0
+    lost.begin(102.0)
+    assert lost.next_delay(102.0) == 2.0
+    lost.connected(118.0)
+    lost.begin(119.0)
+    assert lost.next_delay(119.0) is None
+
+
+def test_progress_ends_the_outage() -> None:
+    """After progress the next outage begins with the first delay and its whole time."""
+    lost = outage(initial_delay=1.0, max_outage=20.0)
+    lost.next_delay(100.0)
+    lost.connected(101.0)
+    lost.works()
+    lost.begin(500.0)
+    assert lost.next_delay(500.0) == 1.0
+
+
+def test_a_connection_that_stands_for_long_ends_the_outage() -> None:
+    """A paused stream hears nothing from the server; the time its connection stood is no outage."""
+    lost = outage(initial_delay=1.0, max_outage=5.0)
+    lost.next_delay(100.0)
+    lost.connected(101.0)
+    lost.begin(101.0 + STABLE)
+    assert lost.next_delay(101.0 + STABLE) == 1.0

@@ -1,0 +1,554 @@
+"""Events on their way to plugins: bounded, in order, each plugin on its own, Closed last."""
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamclient.errors import PluginOverrun
+from streamclient.events import Audio, Closed, Event, Opened, PluginFailed, Transcript, Utterance
+from streamclient.messages import Result, Results, TurnInfo
+from streamclient.policies import LanePolicy
+from streamclient.threads import lane
+from streamclient.threads.dispatch import Dispatcher
+from streamclient.threads.inbox import Inbox
+from streamclient.threads.lane import Report
+from streamclient.threads.worker import Deadline
+from tests.support.messages import final, interim
+
+SOON = 10.0
+"""Seconds that only elapse when a test is about to fail."""
+
+CLOSED = Closed(Transcript())
+OPENED = Opened("id")
+
+
+def finals(count: int) -> list[Event]:
+    """Finals one after another."""
+    return [final(f"word{number}", number, number + 1.0) for number in range(count)]
+
+
+def interims(count: int, channel: int = 0) -> list[Event]:
+    """Interims that supersede one another."""
+    return [interim("so far", 0.0, number + 1.0, channel=channel, channels=2) for number in range(count)]
+
+
+def filled(limit: int, *events: Event) -> Inbox:
+    """An inbox with these events put in."""
+    inbox = Inbox(limit)
+    for event in events:
+        inbox.put(event)
+    return inbox
+
+
+def emptied(inbox: Inbox) -> list[Event]:
+    """All that waits."""
+    events = []
+    while (event := inbox.get(0)) is not None:
+        events.append(event)
+    return events
+
+
+# An inbox.
+
+
+def test_events_come_out_in_order() -> None:
+    """What goes in comes out, once, in order; then nothing."""
+    events = [OPENED, *interims(2), *finals(2)]
+    inbox = filled(10, *events)
+    assert len(inbox) == 5
+    assert emptied(inbox) == events
+    assert inbox.get(0) is None
+    assert not inbox.is_drained
+
+
+def test_closed_is_the_last_event() -> None:
+    """Nothing gets in after Closed, and once it is taken the inbox is drained."""
+    inbox = filled(10, OPENED, CLOSED, OPENED)
+    assert [inbox.is_drained, emptied(inbox), inbox.is_drained] == [False, [OPENED, CLOSED], True]
+    assert inbox.get(SOON) is None
+
+
+def test_full_inbox_sheds_superseded_interims() -> None:
+    """Interims that a newer result makes worthless go, and are counted."""
+    (final_one,) = finals(1)
+    inbox = filled(3, *interims(3), final_one)
+    assert emptied(inbox) == [final_one]
+    assert inbox.shed == 3
+
+
+def test_newest_interim_is_kept_when_older_ones_go() -> None:
+    """A slow taker still sees how things stand."""
+    oldest, older, newest = interims(3)
+    inbox = filled(2, oldest, older, newest)
+    assert emptied(inbox) == [newest]
+    assert inbox.shed == 2
+
+
+def test_nothing_is_shed_while_there_is_room() -> None:
+    """A taker that keeps up gets every interim."""
+    events = [*interims(5), *finals(5)]
+    inbox = filled(10, *events)
+    assert emptied(inbox) == events
+    assert inbox.shed == 0
+
+
+def test_interims_of_another_channel_are_not_superseded() -> None:
+    """Each channel's newest interim counts on its own."""
+    (left,) = interims(1, 0)
+    (right,) = interims(1, 1)
+    newer = final("left", 0.0, 2.0, channel=0, channels=2)
+    inbox = filled(2, left, right, newer)
+    assert emptied(inbox) == [right, newer]
+    assert inbox.shed == 1
+
+
+def test_updates_of_a_turn_are_shed_like_interims() -> None:
+    """Only the start and the end of a turn must not be shed."""
+    turns = [TurnInfo(event, 0, 0.0, 1.0) for event in ("StartOfTurn", "Update", "Update", "EndOfTurn")]
+    inbox = filled(2, *turns)
+    assert emptied(inbox) == [turns[0], turns[3]]
+    assert inbox.shed == 2
+
+
+def test_interim_goes_before_the_taker_is_given_up() -> None:
+    """In an inbox full of finals and one interim that nothing supersedes, it is the interim that goes."""
+    (right,) = interims(1, 1)
+    first, second = finals(2)
+    inbox = filled(2, first, right, second)
+    assert emptied(inbox) == [first, second]
+    assert (inbox.shed, inbox.overrun) == (1, False)
+
+
+def test_interim_that_finds_no_room_is_shed() -> None:
+    """An interim never pushes out what must not be shed."""
+    first, second = finals(2)
+    inbox = filled(2, first, second)
+    assert inbox.put(interims(1)[0])
+    assert emptied(inbox) == [first, second]
+    assert (inbox.shed, inbox.overrun) == (1, False)
+
+
+def test_overrun_is_said_once() -> None:
+    """When there is no room for what must not be shed, the inbox ends; memory is bounded."""
+    inbox = filled(2, *finals(2))
+    assert [inbox.put(OPENED), inbox.overrun] == [False, True]
+    assert inbox.is_drained
+    assert inbox.put(OPENED)
+    assert inbox.put(CLOSED)
+    assert len(inbox) == 0
+
+
+def test_closed_always_fits() -> None:
+    """The last event is never what stops a plugin, and sheds nothing."""
+    events = [*finals(1), *interims(1)]
+    inbox = filled(2, *events, CLOSED)
+    assert emptied(inbox) == [*events, CLOSED]
+    assert (inbox.shed, inbox.overrun) == (0, False)
+
+
+def test_interim_that_nobody_asked_for_makes_way() -> None:
+    """Before anyone takes, a superseded interim at the end is forgotten, and nothing else."""
+    first, second = interims(2)
+    (other,) = interims(1, 1)
+    inbox = filled(9, first)
+    inbox.drop_trailing_interim(second)
+    assert emptied(inbox) == []
+    for kept, event in ((first, OPENED), (first, other), (OPENED, first), (finals(1)[0], first)):
+        inbox = filled(9, kept)
+        inbox.drop_trailing_interim(event)
+        assert emptied(inbox) == [kept]
+    Inbox(1).drop_trailing_interim(OPENED)
+
+
+def test_waiting_taker_is_woken() -> None:
+    """A thread that waits for an event gets it when it comes."""
+    inbox = Inbox(10)
+    taken: list[Event | None] = []
+    thread = threading.Thread(target=lambda: taken.append(inbox.get(None)))
+    thread.start()
+    inbox.put(OPENED)
+    thread.join(SOON)
+    assert taken == [OPENED]
+
+
+def test_cause_of_events_waits_for_their_taker() -> None:
+    """Whoever causes events can wait until half of the room is free, and never for an inbox that has ended."""
+    inbox = filled(4, *finals(4))
+    free = threading.Event()
+
+    def wait() -> None:
+        inbox.wait_until_half_empty()
+        free.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    inbox.get(0)
+    assert not free.is_set()
+    inbox.get(0)
+    assert free.wait(SOON)
+    thread.join(SOON)
+    filled(1, *finals(1), CLOSED).wait_until_half_empty()
+
+
+def numbered(number: int, kind: str) -> Event:
+    """An event of a kind that says its number."""
+    if kind == "opened":
+        return Opened(str(number))
+    make = final if kind == "final" else interim
+    return make(str(number), 0.0, 1.0, channel=int(kind[-1]) if kind[-1].isdigit() else 0, channels=2)
+
+
+def number_of(event: Event) -> int:
+    """The number of a numbered event."""
+    assert isinstance(event, Opened | Results)
+    return int((event.request_id if isinstance(event, Opened) else event.transcript) or 0)
+
+
+@given(
+    kinds=st.lists(st.sampled_from(["final", "opened", "interim0", "interim1", "interim0", "take"]), max_size=40),
+    limit=st.integers(1, 6),
+)
+def test_inbox_loses_only_interims(kinds: list[str], limit: int) -> None:
+    """Whatever comes and however it is taken: bounded, in order, none twice, and only interims are ever left out."""
+    inbox = Inbox(limit)
+    put: list[Event] = []
+    got: list[Event] = []
+    for number, kind in enumerate(kinds):
+        if kind == "take":
+            event = inbox.get(0)
+            got += [event] if event else []
+            continue
+        put.append(numbered(number, kind))
+        if not inbox.put(put[-1]):
+            assert inbox.overrun
+            return
+        assert len(inbox) <= limit
+    got += emptied(inbox)
+    numbers = [number_of(event) for event in got]
+    assert numbers == sorted(set(numbers))
+    lost = [event for event in put if number_of(event) not in numbers]
+    assert all(isinstance(event, Results) and not event.is_final for event in lost)
+    assert inbox.shed == len(lost)
+
+
+# Lanes.
+
+
+class Plugin:
+    """A plugin as a lane sees it: records what it is told, and does what a test says."""
+
+    name = ""
+    hears = False
+    is_processor = False
+    hook_stats = ()
+    busy: tuple[str, float] | None = None
+
+    def __init__(
+        self,
+        act: Callable[[Event | Audio, Report], None] = lambda event, report: None,
+        policy: LanePolicy = LanePolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        self.policy = policy
+        self.events: list[Event | Audio] = []
+        self._act = act
+        self._told = threading.Condition()
+
+    def wants(self, event: Event) -> bool:
+        return not isinstance(event, Utterance)
+
+    def processor_of(self, event: Event) -> str | None:
+        return None
+
+    def process(self, stream: object, event: Result | Utterance) -> Result | Utterance:
+        raise NotImplementedError
+
+    def notify(self, stream: object, event: Event | Audio, report: Report) -> None:
+        with self._told:
+            self.events.append(event)
+            self._told.notify_all()
+        self._act(event, report)
+
+    def has(self, count: int) -> bool:
+        """Wait until the plugin has been told so many events."""
+        with self._told:
+            return self._told.wait_for(lambda: len(self.events) >= count, SOON)
+
+
+class Stuck(Plugin):
+    """A plugin that does not get on with the first event until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__(self._wait)
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def _wait(self, event: Event | Audio, report: Report) -> None:
+        self.entered.set()
+        assert self.released.wait(SOON)
+
+
+@contextmanager
+def running(limit: int = 1000, **plugins: Plugin) -> Iterator[Dispatcher]:
+    """A dispatcher with a lane for each plugin; at the end every lane must have ended."""
+    dispatcher = Dispatcher(limit)
+    for name, plugin in plugins.items():
+        plugin.name = name
+        dispatcher.add(plugin, None)
+    dispatcher.start()
+    try:
+        yield dispatcher
+    finally:
+        for plugin in plugins.values():
+            if isinstance(plugin, Stuck):
+                plugin.released.set()
+        dispatcher.publish([CLOSED])
+        assert dispatcher.wait(Deadline(SOON), SOON)
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes that have caught up do not wait for those that have not."""
+    monkeypatch.setattr(lane, "GRACE", 0.01)
+
+
+def test_every_plugin_gets_every_event_in_order_and_closed_last() -> None:
+    """Each lane brings its plugin all it wants of the stream, and so does the inbox of those who pull."""
+    events = [OPENED, *interims(3), *finals(50), CLOSED]
+    first, second = Plugin(), Plugin()
+    with running(first=first, second=second) as dispatcher:
+        dispatcher.is_pulled = True
+        dispatcher.publish(events)
+        assert dispatcher.wait(Deadline(SOON), SOON)
+        assert dispatcher.is_drained
+        assert first.events == second.events == emptied(dispatcher.pulled) == events
+
+
+def test_plugin_gets_only_what_it_wants() -> None:
+    """Events without a hook for them take no room in a lane."""
+    plugin = Plugin()
+    with running(1, plugin=plugin) as dispatcher:
+        dispatcher.publish([Utterance(number, 0.0, 1.0, "no") for number in range(5)])
+        dispatcher.publish([CLOSED])
+    assert plugin.events == [CLOSED]
+    assert dispatcher.plugin_errors == {}
+
+
+def test_exception_is_counted_logged_and_shown_to_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that raises costs its plugin and the others nothing, and does not go unnoticed."""
+    bug = ValueError("a bug")
+    reported = threading.Event()
+
+    def fail(event: Event | Audio, report: Report) -> None:
+        if event is OPENED:
+            report("on_open", bug)
+            reported.set()
+
+    failing, other = Plugin(fail), Plugin()
+    with running(failing=failing, other=other) as dispatcher, caplog.at_level(logging.ERROR, "streamclient.plugins"):
+        dispatcher.publish([OPENED, *finals(1)])
+        assert reported.wait(SOON)
+        dispatcher.publish([CLOSED])
+    failure = PluginFailed("failing", "on_open", bug)
+    assert failing.events == [OPENED, *finals(1), CLOSED]
+    assert failure in other.events
+    assert other.events[-1] == CLOSED
+    assert failure in emptied(dispatcher.pulled)
+    assert dispatcher.plugin_errors == {"failing": 1}
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [bug]
+    assert "failing" in caplog.text
+    assert "on_open" in caplog.text
+
+
+def test_failure_at_the_last_event_is_seen_before_the_others_close() -> None:
+    """A plugin that fails at the very end is shown to the others all the same."""
+    bug = ValueError("a bug")
+    (last,) = finals(1)
+    held = threading.Event()
+
+    def fail_late(event: Event | Audio, report: Report) -> None:
+        if event == last:
+            assert held.wait(SOON)
+            report("on_final", bug)
+
+    failing, other = Plugin(fail_late), Plugin()
+    with running(failing=failing, other=other) as dispatcher:
+        dispatcher.publish([last, CLOSED])
+        held.set()
+    assert other.events == [last, PluginFailed("failing", "on_final", bug), CLOSED]
+
+
+def test_failure_to_bear_a_failure_is_not_shown_again() -> None:
+    """Two plugins whose on_plugin_error raises do not keep one another busy for ever."""
+
+    def fail(event: Event | Audio, report: Report) -> None:
+        if event is OPENED:
+            report("on_open", ValueError("a bug"))
+        elif isinstance(event, PluginFailed):
+            report("on_plugin_error", ValueError("another"))
+            shown.release()
+
+    shown = threading.Semaphore(0)
+    first, second = Plugin(fail), Plugin(fail)
+    with running(first=first, second=second) as dispatcher:
+        dispatcher.publish([OPENED])
+        assert shown.acquire(timeout=SOON)
+        assert shown.acquire(timeout=SOON)
+    assert len(first.events) == len(second.events) == 3
+    assert dispatcher.plugin_errors == {"first": 2, "second": 2}
+
+
+@pytest.mark.usefixtures("no_grace")
+def test_hanging_plugin_delays_only_itself() -> None:
+    """While one plugin does not return, another has had everything, the last event too."""
+    stuck = Stuck()
+    other = Plugin()
+    events = [OPENED, *finals(20), CLOSED]
+    with running(stuck=stuck, other=other) as dispatcher:
+        dispatcher.publish(events)
+        assert other.has(len(events))
+        assert other.events == events
+        assert len(stuck.events) <= 1
+    assert stuck.events == events
+
+
+def test_slow_plugin_loses_only_superseded_interims() -> None:
+    """When a plugin catches up, it has every final in order; what it missed is counted."""
+    stuck = Stuck()
+    said = finals(4)
+    with running(5, stuck=stuck) as dispatcher:
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        for event in said:
+            dispatcher.publish([*interims(10), event])
+        shed = dispatcher.interims_shed
+    assert [event for event in stuck.events if event in said] == said
+    assert stuck.events[-1] is CLOSED
+    assert shed == 40 - sum(isinstance(event, Results) and not event.is_final for event in stuck.events)
+
+
+def test_plugin_that_is_hopelessly_behind_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    """A lane full of what must not be shed ends with a named error; the others go on."""
+    stuck, other = Stuck(), Plugin()
+    events = [OPENED, *finals(3)]
+    with running(2, stuck=stuck, other=other) as dispatcher:
+        for count, event in enumerate(events, 1):
+            dispatcher.publish([event])
+            assert other.has(count)
+            assert stuck.entered.wait(SOON)
+        assert other.has(len(events) + 1)
+        assert dispatcher.plugin_errors == {"stuck": 1}
+    (failure,) = [event for event in other.events if isinstance(event, PluginFailed)]
+    assert (failure.plugin, failure.hook) == ("stuck", "")
+    assert isinstance(failure.error, PluginOverrun)
+    assert failure.error.undelivered == 3
+    assert [event for event in other.events if not isinstance(event, PluginFailed)] == [*events, CLOSED]
+    assert stuck.events == [OPENED]
+    assert "stuck fell too far behind" in caplog.text
+
+
+def test_slow_plugin_is_warned_of_before_it_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, when half of its lane is full, with what keeps it busy; its counters say the same."""
+    stuck = Stuck()
+    stuck.busy = ("on_final", 2.0)
+    with running(10, stuck=stuck) as dispatcher, caplog.at_level(logging.WARNING, "streamclient.plugins"):
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        dispatcher.publish(finals(5))
+        assert caplog.records == []
+        dispatcher.publish(finals(4))
+        (stats,) = dispatcher.plugin_stats
+    assert [record.getMessage() for record in caplog.records] == [
+        "The plugin stuck is slow: 6 events wait for it (it is in on_final, since 2.0 s)"
+    ]
+    assert (stats.name, stats.waiting, stats.stopped, stats.busy_in, stats.busy_for) == (
+        "stuck", 9, False, "on_final", 2.0
+    )  # fmt: skip
+
+
+def test_a_plugin_may_have_a_bound_of_its_own() -> None:
+    """Wider or narrower than that of the stream."""
+    stuck, other = Stuck(), Plugin()
+    stuck.policy = LanePolicy(max_events=5)
+    with running(1, stuck=stuck, other=other) as dispatcher:
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        assert other.has(1)
+        for count, event in enumerate(finals(5), 2):
+            dispatcher.publish([event])
+            assert other.has(count)
+        assert dispatcher.plugin_errors == {}
+    assert stuck.events == [OPENED, *finals(5), CLOSED]
+
+
+def test_full_lane_is_not_stopped_by_the_end_of_the_stream() -> None:
+    """A plugin with as much waiting as may wait gets all of it, and its last event."""
+    stuck = Stuck()
+    events = finals(3)
+    with running(3, stuck=stuck) as dispatcher:
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        dispatcher.publish([*events, CLOSED])
+    assert stuck.events == [OPENED, *events, CLOSED]
+    assert dispatcher.plugin_errors == {}
+
+
+@pytest.mark.usefixtures("no_grace")
+def test_plugin_that_does_not_get_on_is_left_behind() -> None:
+    """Closing waits for a plugin as long as it gets on; one that is stuck is named, counted, and left."""
+    stuck, other = Stuck(), Plugin()
+    with running(stuck=stuck, other=other) as dispatcher:
+        dispatcher.publish([OPENED, *finals(2)])
+        assert stuck.entered.wait(SOON)
+        dispatcher.publish([CLOSED])
+        assert other.has(4)
+        assert other.events[-1] is CLOSED
+        assert not dispatcher.wait(Deadline(SOON), 0.05)
+        assert dispatcher.wait(Deadline(SOON), SOON)
+        assert dispatcher.plugin_errors == {"stuck": 1}
+        assert dispatcher.plugin_stats[0].undelivered == 3
+
+
+def test_hooks_see_the_context_of_the_code_that_opened_the_stream() -> None:
+    """Context variables set before the lanes were made are seen in them, and changes stay in the lane."""
+    request = contextvars.ContextVar("request", default="none")
+    seen: list[str] = []
+
+    def look(event: Event | Audio, report: Report) -> None:
+        seen.append(request.get())
+        request.set("lane")
+
+    token = request.set("mine")
+    try:
+        with running(plugin=Plugin(look)) as dispatcher:
+            request.set("later")
+            dispatcher.publish([OPENED, CLOSED])
+        assert request.get() == "later"
+    finally:
+        request.reset(token)
+    assert seen == ["mine", "lane"]
+
+
+def test_lane_knows_its_own_thread() -> None:
+    """A hook that asks to close can be told not to wait for itself."""
+    answers: list[bool] = []
+    dispatchers: list[Dispatcher] = []
+    plugin = Plugin(lambda event, report: answers.append(dispatchers[0].is_current))
+    with running(plugin=plugin) as dispatcher:
+        dispatchers.append(dispatcher)
+        dispatcher.publish([OPENED])
+        assert not dispatcher.is_current
+    assert answers == [True, True]
+
+
+def test_pulled_events_are_bounded_and_keep_no_superseded_interims() -> None:
+    """Nobody has to pull; whoever starts late finds what still counts, and no interim counts as shed."""
+    with running(5) as dispatcher:
+        dispatcher.publish([OPENED, *interims(100), *finals(1), *interims(50), CLOSED])
+        assert emptied(dispatcher.pulled) == [OPENED, *finals(1), interims(50)[-1], CLOSED]
+        assert dispatcher.interims_shed == 0
