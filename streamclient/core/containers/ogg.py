@@ -63,7 +63,7 @@ class Ogg(Walk):
         if flags & FIRST:
             self._begin_stream(serial, bytes(window[first_packet:end]))
         if serial == self._serial:
-            self._page(window, at, end, flags, position, _packets(window, first_packet, lacing))
+            self._page(window, at, end, flags, position, _new_packets(window, first_packet, lacing, flags))
         return end - at
 
     def _begin_stream(self, serial: bytes, packet: bytes) -> None:
@@ -92,10 +92,10 @@ class Ogg(Walk):
         self.seconds = self._before + max(self._heard - codec.lead, 0) / codec.rate
 
 
-def _packets(window: bytearray, start: int, lacing: bytes) -> list[bytes]:
-    """The first bytes of each packet that begins or goes on in a page."""
+def _new_packets(window: bytearray, start: int, lacing: bytes, flags: int) -> list[bytes]:
+    """The first bytes of each packet that begins in a page; one that goes on from the page before was counted there."""
     packets = []
-    begins = True
+    begins = not flags & CONTINUED
     for size in lacing:
         if begins:
             packets.append(bytes(window[start : start + 2]))

@@ -129,6 +129,25 @@ def test_a_chain_of_ogg_streams_has_one_timeline() -> None:
     assert abs(heard_from(whole, tail, place.seconds, 48000) - place.seconds) < 0.001
 
 
+def test_a_packet_that_goes_on_in_the_next_page_is_heard_once() -> None:
+    """Opus packets are counted where they begin, however pages divide them."""
+    data = recorded("ogg opus")
+    packets = [bytes([0xFC]) + bytes(300), bytes([0xFC]) + bytes(300)]  # 20 ms each, and 301 bytes
+    header = data[: data.index(b"OggS", data.index(b"OpusTags"))]
+    lacing = bytes([255, 46, 255])
+    first = _page(header[14:18], 0, 960, lacing, packets[0] + packets[1][:255])
+    second = _page(header[14:18], 1, 1920, bytes([46]), packets[1][255:])
+    track = followed(header + first + second)
+    skipped = int.from_bytes(header[38:40], "little")
+    assert track.seconds_at(10**9) == (1920 - skipped) / 48000
+
+
+def _page(serial: bytes, flags: int, position: int, lacing: bytes, body: bytes) -> bytes:
+    """A page of an Ogg stream; its check sum is not looked at."""
+    facts = bytes([0, flags]) + position.to_bytes(8, "little") + serial + bytes(8)
+    return b"OggS" + facts + bytes([len(lacing)]) + lacing + body
+
+
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "webm opus", "ogg opus", "aac in ts"])
 def test_what_is_kept_of_an_hour_stays_small(kind: str) -> None:
     """While finals come, only what is not final yet is remembered."""
