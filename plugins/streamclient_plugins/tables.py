@@ -65,8 +65,9 @@ class Csv(_Table):
     def row(self, cells: Row) -> str:
         """Cells with a delimiter, a quote or a line break in them stand in quotes (RFC 4180)."""
         line = io.StringIO()
-        csv.writer(line, delimiter=self.delimiter, lineterminator="").writerow(cells)
-        return line.getvalue()
+        # Before Python 3.13 only line breaks that could end a row are put in quotes.
+        csv.writer(line, delimiter=self.delimiter, lineterminator="\r\n").writerow(cells)
+        return line.getvalue().removesuffix("\r\n")
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()

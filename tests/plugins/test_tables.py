@@ -49,6 +49,15 @@ def test_csv_is_read_back_by_the_standard_library(play: Play) -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_line_break_alone_is_reason_enough_for_quotes(play: Play, end: str) -> None:
+    """A text of two lines is one cell."""
+    text = written(play, "csv:header=no", attrs.evolve(UTTERANCE, text=f"two{end}teas"))
+
+    (row,) = csv.reader(text.splitlines(keepends=True))
+    assert row[-1] == f"two{end}teas"
+
+
 def test_a_row_for_each_word(play: Play) -> None:
     """With the number of its utterance."""
     assert written(play, "csv:per=word,header=no,delimiter=;", UTTERANCE).splitlines() == [
