@@ -207,8 +207,9 @@ class LineWriter(FileWriter):
             OSError: it could not be written; what was written of it is taken back, where that is possible.
         """
         if self._file is not None and self._place is not None and _has_moved(self._file, self._place):
-            self._file.close()
-            self._file = create_file(self._place, "append")
+            # The old one stays while there is no new one, so that the next line tries again.
+            moved, self._file = self._file, create_file(self._place, "append")
+            moved.close()
             self.begin()
         self.write(f"{line}\n".encode("utf-8", "backslashreplace"))
 

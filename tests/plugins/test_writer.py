@@ -164,6 +164,23 @@ class TestLines:
         assert (tmp_path / "lines.txt.2").read_text() == "two\n"
         assert path.read_text() == "made by the rotation\nthree\n"
 
+    def test_a_rotation_that_leaves_no_place_costs_only_the_lines_of_that_time(self, tmp_path: Path) -> None:
+        """Each of them is an error that says why; the next file is begun as soon as that is possible."""
+        folder = tmp_path / "logs"
+        folder.mkdir()
+        writer = LineWriter(path=str(folder / "lines.txt"))
+        writer.open(View())
+        folder.rename(tmp_path / "old")
+        for _ in range(2):
+            with pytest.raises(FileNotFoundError, match="there is no folder"):
+                writer.write_line("lost")
+        folder.mkdir()
+
+        writer.write_line("kept")
+        writer.close()
+
+        assert (folder / "lines.txt").read_text() == "kept\n"
+
     def test_a_killed_process_leaves_whole_lines(self, tmp_path: Path) -> None:
         """Nothing waits in a buffer of the process."""
         script = (
