@@ -17,6 +17,9 @@ from streamclient import LanePolicy, StreamView, Transcript, Utterance, hookimpl
 
 __all__ = ["Command", "CommandFailed"]
 
+LONGEST = 86400
+"""Seconds that a program may take; the system cannot wait for ever and a deadline at once."""
+
 
 class CommandFailed(RuntimeError):
     """The program could not be started, took too long, or ended with an exit status other than 0."""
@@ -36,13 +39,13 @@ class Command:
     _arguments: list[str] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._arguments = shlex.split(self.run) if isinstance(self.run, str) else list(self.run)
+        self._arguments = _split(self.run) if isinstance(self.run, str) else list(self.run)
         if not self._arguments:
             raise ValueError("run names no program")
         if shutil.which(self._arguments[0]) is None:
             raise ValueError(f"there is no program {self._arguments[0]!r}")
-        if not self.timeout > 0:
-            raise ValueError(f"timeout={self.timeout:g} is not allowed; allowed is a number above 0")
+        if not 0 < self.timeout <= LONGEST:
+            raise ValueError(f"timeout={self.timeout:g} is not allowed; allowed is a number above 0, up to {LONGEST}")
 
     @property
     def lane_policy(self) -> LanePolicy:
@@ -75,6 +78,13 @@ class Command:
         told = {"STREAM_ID": stream.id, **facts}
         program = Program(self._arguments, {f"STREAMCLIENT_{name}": str(value) for name, value in told.items()})
         program.run(text, self.timeout)
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ValueError(f"run={line!r} cannot be split into words: {error}") from error
 
 
 class Program:
@@ -150,3 +160,6 @@ def _standard_error() -> Any:
 
 
 atexit.register(_kill_all)
+if hasattr(os, "register_at_fork"):
+    # What runs is the parent's; a child that exits must not kill it.
+    os.register_at_fork(after_in_child=running.clear)

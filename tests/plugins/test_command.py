@@ -134,6 +134,32 @@ while not os.path.exists("pid"): time.sleep(0.01)
     assert gone([int((tmp_path / "pid").read_text())])
 
 
+def test_a_forked_child_that_exits_kills_nothing_of_its_parents(tmp_path: Path) -> None:
+    """The program runs to its end, and its status is that of its own."""
+    child = "import sys; open('begun', 'w').close(); open('go').read(); open('heard', 'w').write(sys.stdin.read())"
+    program = f"""
+import os, sys, threading, time
+from streamclient_plugins.command import Command
+class View: id = "stream-1"
+class Said: text = "x"; index = start = end = channel = confidence = 0; speaker = None
+os.mkfifo("go")
+command = Command(run=(sys.executable, "-c", {child!r}))
+lane = threading.Thread(target=command.on_utterance, args=(View, Said))
+lane.start()
+while not os.path.exists("begun"):
+    time.sleep(0.01)
+forked = os.fork()
+if forked == 0:
+    sys.exit()
+os.waitpid(forked, 0)
+open("go", "w").close()
+lane.join()
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=tmp_path, timeout=SOON)
+
+    assert (tmp_path / "heard").read_text() == "x\n"
+
+
 def test_what_it_prints_goes_to_standard_error(tmp_path: Path) -> None:
     """Standard output is the transcript's."""
     program = """
@@ -154,8 +180,10 @@ Command(run=(sys.executable, "-c", "print('printed')")).on_utterance(View, Said)
         ("", "needs the option 'run'"),
         ("run=", "run names no program"),
         ("run=no-such-program-anywhere", "there is no program 'no-such-program-anywhere'"),
-        ('run="sh \'x"', "No closing quotation"),
+        ('run="sh \'x"', "cannot be split into words: No closing quotation"),
         ("run=sh,timeout=0", "allowed is a number above 0"),
+        ("run=sh,timeout=nan", "allowed is a number above 0"),
+        ("run=sh,timeout=inf", "up to 86400"),
         ("run=sh,timout=1", "did you mean 'timeout'?"),
     ],
 )
