@@ -66,21 +66,24 @@ class Sqlite:
     @hookimpl
     def on_error(self, stream: StreamView, error: StreamClientError) -> None:
         """Keep why the stream failed, if it ever stood."""
-        self._write(stream, error=str(error))
+        self._write(stream, error=storable(str(error)))
 
     @hookimpl
     def on_close(self, stream: StreamView, transcript: Transcript) -> None:
         """Keep how the stream ended, if it ever stood."""
-        self._write(
-            stream,
-            closed_at=_now(),
-            duration=transcript.duration,
-            complete=transcript.complete,
-            request_ids=json.dumps(transcript.request_ids),
-            gaps=json.dumps([asdict(gap) for gap in transcript.gaps]),
-            close_code=transcript.close_code,
-            close_reason=transcript.close_reason,
-        )
+        try:
+            self._write(
+                stream,
+                closed_at=_now(),
+                duration=transcript.duration,
+                complete=transcript.complete,
+                request_ids=json.dumps(transcript.request_ids),
+                gaps=json.dumps([asdict(gap) for gap in transcript.gaps]),
+                close_code=transcript.close_code,
+                close_reason=storable(transcript.close_reason),
+            )
+        finally:
+            self._opened_at = ""
 
     def _write(self, stream: StreamView, **facts: object) -> None:
         """All that waits, in one transaction."""
@@ -105,7 +108,7 @@ class Sqlite:
             "VALUES (?, ?, ?, ?, ?, ?)",
             (
                 stream.id,
-                source_stem.get(),
+                storable(source_stem.get() or "") or None,
                 self._opened_at,
                 stream.options.model,
                 getattr(stream.options, "language", None),

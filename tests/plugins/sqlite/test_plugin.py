@@ -94,6 +94,32 @@ class TestContent:
             source_stem.reset(token)
         assert rows("SELECT source FROM sessions") == [{"source": "talk"}]
 
+    def test_a_source_whose_name_is_no_text_costs_nothing(self, play: Play) -> None:
+        """Names of files are bytes; what of one cannot be stored is left out."""
+        token = source_stem.set("caf\udce9")
+        try:
+            assert play("sqlite", [Opened(), UTTERANCE, END]) == []
+        finally:
+            source_stem.reset(token)
+        assert rows("SELECT source FROM sessions") == [{"source": "caf"}]
+        assert len(rows("SELECT * FROM utterances")) == 1
+
+    def test_what_the_service_says_at_the_end_need_not_be_text(self, play: Play) -> None:
+        """JSON can hold halves of surrogate pairs, SQLite cannot."""
+        failed = Failed(StreamClientError("no \ud83d"))
+        end = Closed(Transcript(close_reason="why \ud83d", complete=True))
+        assert play("sqlite", [Opened(), UTTERANCE, failed, end]) == []
+        assert rows("SELECT error, close_reason, complete FROM sessions") == [
+            {"error": "no .", "close_reason": "why ", "complete": 1}
+        ]
+
+    def test_a_stream_that_never_stood_is_no_session(self, play: Play) -> None:
+        """Also where the plugin has served another stream before."""
+        plugin = Sqlite()
+        assert play(plugin, [Opened(), END], View(id="a")) == []
+        assert play(plugin, [Failed(LOST), END], View(id="b")) == []
+        assert rows("SELECT stream_id FROM sessions") == [{"stream_id": "a"}]
+
     def test_streams_share_a_file(self, play: Play) -> None:
         """Each adds its session."""
         for name in ("a", "b"):
