@@ -307,7 +307,7 @@ def draw_audio(picture: Picture, run: Run) -> None:
     picture.line(run.accepted, PALE, 1.5, stroke_dasharray="4 4")
     before = [point for point in run.sent if point[0] <= run.lost]
     after = [point for point in run.sent if point[0] >= run.back]
-    caught_up = next(at for at, audio in after if audio >= before[-1][1])
+    caught_up = next((at for at, audio in after if audio >= before[-1][1]), run.end)
     resumed = resumed_at(run)
     picture.line(before, BLUE)
     picture.line([point for point in after if point[0] >= caught_up], BLUE)

@@ -264,8 +264,9 @@ class TestFile:
         with pytest.raises(OSError, match="cannot be opened"):
             Outbox(tmp_path)
 
-    def test_processes_that_make_it_at_once_share_it(self, path: Path) -> None:
+    def test_processes_that_make_it_at_once_share_it(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """No letter goes to a file that another process has replaced."""
+        monkeypatch.syspath_prepend(Path(__file__).parents[3])  # a new process imports this module by its name
         context = multiprocessing.get_context("spawn")
         barrier = context.Barrier(4)
         processes = [context.Process(target=_put_one, args=(path, barrier, number)) for number in range(4)]
