@@ -6,6 +6,9 @@ __all__ = ["Flac", "read_streaminfo"]
 
 STREAMINFO_BYTES = 34
 MARK = b"\xff"
+LONGEST_HEADER = 16
+SHORTEST_FRAME = 10
+"""Bytes; digital silence of any length takes no more than its header, one sample and checksums."""
 BLOCK_SIZES = (0, 192, 576, 1152, 2304, 4608, 0, 0, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
@@ -30,6 +33,8 @@ def read_streaminfo(streaminfo: bytes) -> tuple[int, int]:
 
 class Flac(Walk):
     """A FLAC stream. Of its description only the first block is needed to decode what follows."""
+
+    most_passed_over = 1 << 20
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,18 +61,15 @@ class Flac(Walk):
 
     def _frame(self, window: bytearray, at: int) -> int:
         """A frame's header; or, after it, bytes that are none."""
-        found = window.find(MARK, at)
-        if found != at:
-            return (found if found > 0 else len(window)) - at
-        if len(window) < at + 16:  # the longest header
+        if window[at] == MARK[0] and len(window) < at + LONGEST_HEADER:
             return 0
-        samples = self._samples_of(window, at)
+        samples = self._samples_of(window, at) if window[at] == MARK[0] else 0
         if not samples:
-            return 1
+            return self.pass_over(window, at, MARK)
         self.mark(at, self._next / self._rate)
         self._next += samples
         self.seconds = self._next / self._rate
-        return 16
+        return SHORTEST_FRAME
 
     def _samples_of(self, window: bytearray, at: int) -> int:
         """The samples of the frame that begins here with the sample that is due, or 0."""

@@ -62,8 +62,7 @@ class Frames(Walk):
             return 10 + _syncsafe(window[at + 6 : at + 10])
         frame = self.frame(window, at)
         if frame is None:
-            found = window.find(SYNC, at + 1)
-            return (found if found > 0 else len(window)) - at
+            return self.pass_over(window, at, SYNC)
         self.mark(at, self.seconds)
         self.seconds += frame.samples / frame.rate
         return frame.size
@@ -150,7 +149,8 @@ def _facts(frame: bytes) -> int | None:
     at = max(frame.find(b"Xing", 4, 44), frame.find(b"Info", 4, 44))
     if at < 0:
         return 0 if frame[36:40] == b"VBRI" else None
-    encoder = at + 8 + sum(size for flag, size in OPTIONAL_FACTS if frame[at + 7] & flag)
+    flags = int.from_bytes(frame[at + 4 : at + 8], "big")
+    encoder = at + 8 + sum(size for flag, size in OPTIONAL_FACTS if flags & flag)
     if frame[encoder : encoder + 4] not in (b"LAME", b"Lavf", b"Lavc"):
         return 0
     return (int.from_bytes(frame[encoder + 21 : encoder + 24], "big") >> 12) + DECODER_DELAY

@@ -44,6 +44,7 @@ class Ogg(Walk):
         self._serial = b""
         self._codec = Codec(1)
         self._in_header = True
+        self._head = bytearray()
         self._before = 0.0
         self._heard = 0
 
@@ -73,16 +74,17 @@ class Ogg(Walk):
             return
         self._serial, self._codec = serial, codec
         self._before, self._heard = self.seconds, 0
-        self._in_header, self.header = True, b""
+        self._in_header, self._head = True, bytearray()
 
     def _page(self, window: bytearray, at: int, end: int, flags: int, position: int, packets: list[bytes]) -> None:
         if self._in_header and position in NO_POSITION:
-            self.header += window[at:end]
+            self._head += window[at:end]
             return
         codec = self._codec
         if self._in_header and position > LONGEST_FIRST_PAGE * codec.rate and not codec.is_opus:
             raise Unreadable
-        self._in_header = False
+        if self._in_header:
+            self._in_header, self.header = False, bytes(self._head)
         if not flags & CONTINUED:
             self.mark(at, self._before + (self._heard - codec.lead + codec.primes) / codec.rate)
         if codec.is_opus:

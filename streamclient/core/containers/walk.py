@@ -50,9 +50,12 @@ class Walk(ABC):
         seconds: audio seen so far.
         follows: whether more places will be found.
         header: what every decoder needs first.
+        most_passed_over: bytes between two units. After more the audio goes on in another way than it began; the walk
+            does not see it any more, and must not say that nobody can have heard it.
     """
 
     preroll = 0.0
+    most_passed_over = 1 << 16
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -64,6 +67,7 @@ class Walk(ABC):
         self._position = 0
         self._skip = 0
         self._marked = 0
+        self._passed_over = 0
 
     @abstractmethod
     def unit(self, window: bytearray, at: int) -> int:
@@ -102,10 +106,24 @@ class Walk(ABC):
 
     def mark(self, at: int, seconds: float) -> None:
         """A place: so many bytes into the window, this moment of the audio."""
+        self._passed_over = 0
         last = self._places[-1] if self._places else self._begin
         if seconds >= last.seconds + SPACING:
             self._marked = self._position + at
             self._places.append(Place(self._marked, seconds, self.header))
+
+    def pass_over(self, window: bytearray, at: int, mark: bytes) -> int:
+        """No unit begins here: bytes until the next mark of one.
+
+        Raises:
+            Unreadable: there was none for too long.
+        """
+        found = window.find(mark, at + 1)
+        size = (found if found > 0 else len(window)) - at
+        self._passed_over += size
+        if self._passed_over > self.most_passed_over:
+            raise Unreadable
+        return size
 
     def seconds_at(self, offset: int) -> float:
         """When this byte is heard, about."""
@@ -133,9 +151,9 @@ class HeaderWalk(Walk):
         """The next bytes of the stream, cut anywhere."""
         if self._head is not None:
             self._head += audio
-            if len(self._head) > MOST_WAITING:
-                self.give_up()
         super().receive(audio)
+        if self._head is not None and len(self._head) > MOST_WAITING:
+            self.give_up()
 
     def give_up(self) -> None:
         """Follow no further; the places found stay."""

@@ -1,5 +1,6 @@
 """A place in a container is where a decoder that begins there hears what the place says."""
 
+import time
 from functools import lru_cache
 
 import numpy as np
@@ -159,3 +160,50 @@ def test_what_is_kept_of_an_hour_stays_small(kind: str) -> None:
         track.place_for(float(confirmed), len(data))
     assert len(walk._places) * 0.25 <= 2.5
     assert len(walk._window) < 70_000
+
+
+def test_digital_silence_in_flac_does_not_end_the_following() -> None:
+    """Its frames are shorter than the longest header of a frame."""
+    samples = np.concatenate([noise(16000)[:16000], np.zeros(48000, np.int16), noise(16000)[:16000]])
+    data = encode(samples, 16000, "flac")
+    track = followed(data)
+    assert track.seconds_at(len(data)) == SECONDS
+    place = track.place_for(4.9, len(data))
+    assert place.seconds > 4.0
+    tail = decode(place.header + data[place.offset :], "flac")
+    assert place.seconds + len(tail) / 16000 == SECONDS
+
+
+def test_a_first_chunk_may_be_a_whole_file() -> None:
+    """Only the header may not be endless; how much audio comes with it does not matter."""
+    data = encode(np.resize(noise(16000), 40 * 16000), 16000, "wav")
+    track = followed(data, len(data))
+    assert len(data) > 1 << 20
+    assert track.place_for(30.0, len(data)).seconds == 30.0
+
+
+def test_audio_that_goes_on_in_another_way_may_have_been_heard() -> None:
+    """An MP3 of another rate after the first: the walk does not see it, the service hears it."""
+    data = recorded("mp3 without facts")
+    track = followed(data + encode(noise(44100)[:44100], 44100, "mp3 without facts") * 10)
+    assert track.most_seconds(len(data)) == np.inf
+    assert track.place_for(2.0, len(data)).seconds > 1.5
+
+
+def test_an_ogg_header_without_end_costs_no_more_than_its_bytes() -> None:
+    """Small header pages are remembered once each, and not again with every one that follows."""
+    data = recorded("ogg opus")
+    header = data[: data.index(b"OggS", data.index(b"OpusTags"))]
+    data = header + _page(header[14:18], 0, 0, b"\0", b"") * 160_000
+    began = time.process_time()
+    track = followed(data, 1 << 16)
+    assert time.process_time() - began < 3.0
+    assert track.place_for(10.0, len(data)) == Place()
+
+
+def test_the_first_frame_of_an_mp3_may_be_too_short_for_facts() -> None:
+    """A name in its last bytes, with no room for flags."""
+    start = b"\xff\xf3\x14\xc4" + bytes(16) + b"Info"
+    assert len(start) == 24
+    track = followed(start * 20)
+    assert track.seconds_at(24 * 20) >= 0
