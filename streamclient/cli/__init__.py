@@ -32,21 +32,22 @@ HELP = """Live transcription: every transcript of every byte of audio, in order,
 
 \b
 Examples:
-  streamclient transcribe talk.wav               the transcript on standard output
-  streamclient transcribe *.wav -f txt -f json   files talk.txt, talk.json, ...
+  streamclient transcribe talk.wav              the transcript, printed
+  streamclient transcribe *.wav -f txt -f json  files talk.txt, talk.json, ...
   ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
-  streamclient listen                            what the microphone hears, until Ctrl-C
-  streamclient serve --port 8765                 a server for tests, without a key
-  streamclient plugins                           what can be switched on with --plugin
-  streamclient doctor                            why there is no transcript
+  streamclient listen                           what the microphone hears
+  streamclient serve --port 8765                a server that needs no key
+  streamclient plugins                          what --plugin can switch on
+  streamclient doctor                           why there is no transcript
 
 With DEEPGRAM_API_KEY set, Deepgram transcribes. Without a key and a --url, a recogniser on this machine does;
 its quality is not Deepgram's.
 
 \b
 Exit codes:
-  0 done    1 error    2 wrong use    3 refused (401, 402, 403)    4 no connection, or too slow
-  5 the service failed, or the audio was rejected    6 partly done    130, 143 stopped by a signal
+  0 done    1 error    2 wrong use    3 refused (401, 402, 403)
+  4 no connection, or too slow    5 the service failed, or rejected the audio
+  6 partly done    130, 143 stopped by a signal
 """
 
 

@@ -23,10 +23,10 @@ EPILOG = """
 \b
 Examples:
   streamclient listen
-  streamclient listen > notes.txt                captions on the terminal, the text in the file
+  streamclient listen > notes.txt       captions are still seen
   streamclient listen -f vtt > live.vtt
-  streamclient listen --plugin sqlite            keep it, and find it with streamclient search
-  streamclient listen --list                     which microphones there are
+  streamclient listen --plugin sqlite   keep it for streamclient search
+  streamclient listen --list            which microphones there are
   streamclient listen --device USB --sample-rate 48000
 """
 

@@ -20,6 +20,7 @@ Switch one on by its name, with options or without:
   streamclient transcribe talk.wav --plugin log --plugin jsonl:path=talk.jsonl
 A file with hooks is a plugin too:
   streamclient transcribe talk.wav --plugin ./my_plugin.py
+
 Extensions need no switch: they add commands, kinds of audio and recognisers as soon as they are installed.
 """
 

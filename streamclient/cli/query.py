@@ -32,7 +32,10 @@ def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise OptionsError(f"-o {word!r} is not of the form NAME=VALUE", hint="For example: -o keyterm=Deepgram")
+            raise OptionsError(
+                f"-o {word!r} is not of the form NAME=VALUE",
+                hint="For example: -o keyterm=Deepgram. A file to write is named with --out",
+            )
         found.setdefault(name.strip().replace("-", "_"), []).append(value)
     return {name: _typed(name, values) for name, values in found.items()}
 

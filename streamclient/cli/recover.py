@@ -49,9 +49,9 @@ __all__ = ["command"]
 EPILOG = """
 \b
 Examples:
-  streamclient transcribe - --plugin record:path=call ...   records call.wav and call.jsonl
-  streamclient recover call.jsonl                           what has no transcript yet, then the whole of it
-  streamclient recover call.wav -f txt -f srt               either of the two files will do
+  streamclient transcribe - --plugin record:path=call ...
+  streamclient recover call.jsonl               what is missing, then all of it
+  streamclient recover call.wav -f txt -f srt   either of the two files will do
 """
 
 work = grouped("Work", "STREAMCLIENT")

@@ -27,13 +27,12 @@ EPILOG = """
 \b
 Examples:
   streamclient serve
-  streamclient serve --page                            and open the address it says in a browser
-  streamclient serve --port 0                          any free port; the line on standard error tells which
-  streamclient serve --engine whisper:model=DIRECTORY  another engine, with an option
-  STREAMCLIENT_SERVER_KEYS=secret streamclient serve   refuse clients that have another key
+  streamclient serve --page                            a page to try it out
+  streamclient serve --port 0                          any free port
+  streamclient serve --engine whisper:model=DIRECTORY  another engine
+  STREAMCLIENT_SERVER_KEYS=secret streamclient serve   refuse other keys
   streamclient transcribe talk.wav --url ws://127.0.0.1:8765
 
-\b
 Every option can also be set by $STREAMCLIENT_SERVE_ and its name, and in the table [serve] of streamclient.toml.
 """
 

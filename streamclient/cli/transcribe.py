@@ -35,16 +35,16 @@ EPILOG = """
 \b
 Examples:
   streamclient transcribe talk.wav
-  streamclient transcribe talk.wav > talk.txt          captions on the terminal, the text in the file
-  streamclient transcribe *.wav -f txt -f json -j 4    files talk.txt, talk.json, ... four at a time
-  streamclient transcribe talk.wav -f srt -f vtt       captions, files talk.srt and talk.vtt
+  streamclient transcribe talk.wav > talk.txt        captions are still seen
+  streamclient transcribe *.wav -f txt -f json -j 4  files, four at a time
+  streamclient transcribe talk.wav -f srt -f vtt     files talk.srt, talk.vtt
   streamclient transcribe call.raw --encoding mulaw --sample-rate 8000
   streamclient transcribe https://example.com/talk.mp3
   ffmpeg -i talk.mp4 -f wav - | streamclient transcribe -
-  streamclient transcribe - --json < talk.wav | jq -r 'select(.event == "utterance").text'
-  streamclient transcribe talk.wav -o keyterm=Deepgram -o smart_format=false --plugin jsonl:path=talk.jsonl
+  streamclient transcribe - --json < talk.wav | jq 'select(.event == "final")'
+  streamclient transcribe talk.wav -o keyterm=Deepgram -o smart_format=false
+  streamclient transcribe talk.wav --plugin jsonl:path=talk.jsonl
 
-\b
 Every option can also be set by $STREAMCLIENT_ and its name (STREAMCLIENT_MODEL), and in the table [transcribe] of
 streamclient.toml. The key comes from $STREAMCLIENT_API_KEY, $DEEPGRAM_API_KEY or such a file, never from an option.
 """

@@ -22,7 +22,6 @@ PARTLY = 6
 """Exit code: something still waits."""
 
 EPILOG = f"""
-\b
 The outbox is that of [plugins.webhook] in streamclient.toml, of ${OUTBOX_VARIABLE}, or the one of this user.
 A letter is one event on its way to a receiver. Those of a stream are delivered one after the other.
 """
