@@ -52,7 +52,9 @@ class Credentials:
             return "Bearer", self._access_token
         if host == SERVICE_HOST or host.endswith(f".{SERVICE_HOST}"):
             raise AuthenticationError(
-                "There is no API key", hint="Set DEEPGRAM_API_KEY, or give api_key, access_token or another url."
+                "There is no API key",
+                hint="Set DEEPGRAM_API_KEY, or give api_key, access_token or another url. Without a key, "
+                "'streamclient serve' starts a server here: set STREAMCLIENT_URL to the address it prints.",
             )
         return None
 

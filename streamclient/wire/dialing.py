@@ -29,7 +29,11 @@ ABOUT_PROXY = (
 )
 
 ADVICE: tuple[tuple[type[Exception], str, bool], ...] = (
-    (ssl.SSLEOFError, "The server, or something before it, ended the connection; try again in a moment.", True),
+    (
+        ssl.SSLEOFError,
+        "The server, or something before it, hung up. Try again in a moment; a plain server has a ws:// url.",
+        True,
+    ),
     (ssl.SSLError, "Is this a TLS server? A plain one has a ws:// url.", False),
     (socket.gaierror, "Check the host in url, and the network.", True),
     (ConnectionRefusedError, "Nothing listens there: check host and port of url.", True),

@@ -83,7 +83,7 @@ def _missing(name: str, error: ModuleNotFoundError) -> MissingExtraError:
     extra = EXTRAS.get(library, "server")
     return MissingExtraError(
         f"The engine {name!r} needs {library}, which is not installed.",
-        hint=f"Install them with: pip install 'streamclient[{extra}]'",
+        hint=f"Install it with: pip install 'streamclient[{extra}]'",
     )
 
 
