@@ -239,15 +239,17 @@ class _Connection(http.client.HTTPConnection):
         allowed = [one for one in found if target.allow_private or is_public(str(one[4][0]))]
         if not allowed:
             raise _Refused(f"{target.host} has no public address, and allow_private is false")
-        for family, _, _, _, address in allowed[:-1]:
+        *others, last = allowed
+        for tried, (family, _, _, _, address) in enumerate(others):
             with suppress(OSError):
-                return self._connect(family, address)
-        return self._connect(allowed[-1][0], allowed[-1][4])
+                # One where nobody answers leaves the next ones their time.
+                return self._connect(family, address, self.left() / (len(allowed) - tried))
+        return self._connect(last[0], last[4], self.left())
 
-    def _connect(self, family: int, address: Any) -> socket.socket:
+    def _connect(self, family: int, address: Any, seconds: float) -> socket.socket:
         wire = self._wire = socket.socket(family, socket.SOCK_STREAM)
         try:
-            wire.settimeout(self.left())
+            wire.settimeout(seconds)
             wire.connect(address)
         except BaseException:
             wire.close()

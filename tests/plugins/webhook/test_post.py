@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -305,6 +306,18 @@ class TestAddresses:
         assert receiver.connections == 0
         assert not answer.is_success
         assert "has no public address, and allow_private is false" in answer.error or "cannot be found" in answer.error
+
+    def test_an_address_where_nobody_answers_leaves_time_for_the_next(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As with a name whose IPv6 leads nowhere from here."""
+        with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, receiving() as receiver:
+            # It has its one connection, and the next is not even refused.
+            queued = socket.create_connection(full.getsockname())
+            places = [full.getsockname(), ("127.0.0.1", receiver.server_port)]
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+            with closing(queued), closing(Poster(Target("http://two.example/", timeout=2.0))) as poster:
+                assert poster.post(LETTER, 1.0) == Answer(200)
 
     def test_the_address_that_was_checked_is_the_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A name that is public when it is looked at and private a moment later leads nowhere."""
