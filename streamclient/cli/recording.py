@@ -145,9 +145,7 @@ def _heard(event: Mapping[str, Any]) -> Heard | None:
         return UtteranceEnd(fields["last_word_end"], fields["channel"], fields["channels"])
     if event["event"] != "final":
         return None
-    words = tuple(
-        Word(**{name: value for name, value in word.items() if name in WORD_FIELDS}) for word in event["words"]
-    )
+    words = tuple(map(_word, event["words"]))
     if "turn" in event:
         return TurnInfo(
             event["turn_event"],
