@@ -3,6 +3,7 @@
 The audio encodes its own position, so whoever finds it knows what is missing.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -84,7 +85,7 @@ class Recorder:
         """Kill it as nothing can be caught; when that was."""
         now = time.monotonic()
         self._process.kill()
-        self._process.wait()
+        assert self._process.wait() == -signal.SIGKILL, "it ended by itself"
         return now
 
     def accepted_before(self, moment: float) -> int:

@@ -202,6 +202,7 @@ class TestSample:
             while not target.exists() or b"-->" not in target.read_bytes():
                 assert process.poll() is None
             process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL, "it ended by itself"
 
         read = read_vtt(target.read_text(encoding="utf-8"))
         assert read.faults == []

@@ -307,7 +307,7 @@ def test_a_killed_writer_loses_nothing_it_has_written(place: Path) -> None:
         lines = [process.stdout.readline() for _ in range(dice.randrange(1, 20))]
         process.send_signal(signal.SIGKILL)
         lines += process.stdout.read().splitlines()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL, "it ended by itself"
         process.stdout.close()
 
         written = int(lines[-1])

@@ -1,6 +1,7 @@
 """Delivery: each event at least once, with one id, in order, whatever the receiver and the processes go through."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -232,6 +233,7 @@ class TestProcesses:
                 time.sleep(chance.uniform(0, 0.1))  # a random moment
                 process.kill()
                 rest, _ = process.communicate()
+                assert process.returncode == -signal.SIGKILL, "it ended by itself"
                 kept[f"s{kill}"] = [int(line) for line in (first + rest).split(b"\n")[:-1]]
             self.deliver_rest(tmp_path / "outbox", receiver.url)
 
