@@ -296,7 +296,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         database = _open(path)
         try:
             (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version != VERSION:
+            # Others count their versions from 1, too.
+            if version != VERSION or not database.execute("PRAGMA table_info(letters)").fetchall():
                 raise ValueError(f"{path} is not an outbox of this version of streamclient")
         except BaseException:
             database.close()

@@ -243,10 +243,12 @@ class TestFile:
         assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
-    def test_another_database_is_left_alone(self, tmp_path: Path) -> None:
-        """Nothing is added to it."""
+    @pytest.mark.parametrize("version", [0, 1])
+    def test_another_database_is_left_alone(self, tmp_path: Path, version: int) -> None:
+        """Nothing is added to it, however its owner counts its versions."""
         database = sqlite3.connect(tmp_path / "mine.sqlite")
         database.execute("CREATE TABLE precious (thing)")
+        database.execute(f"PRAGMA user_version = {version}")
         database.close()
         before = (tmp_path / "mine.sqlite").read_bytes()
 
