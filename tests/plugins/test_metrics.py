@@ -376,6 +376,22 @@ class TestPlugin:
 
         assert play("metrics", EVENTS, view) == []
 
+    @pytest.mark.parametrize(
+        ("option", "reason"),
+        [
+            ("path=x{id}.prom", "has the unknown field {id}"),
+            ("path=x{.prom", "expected '}'"),
+            ("interval=nan,path=x.prom", "interval=nan is not allowed; allowed is 0 or more"),
+            ("port=99999", "port=99999 is not allowed; allowed is 0 to 65535"),
+        ],
+    )
+    def test_what_cannot_work_is_refused_with_its_name(self, option: str, reason: str) -> None:
+        """Before there is a stream."""
+        with pytest.raises(PluginError) as caught:
+            load_plugins([f"metrics:{option}"])
+
+        assert reason in str(caught.value)
+
     def test_a_folder_that_is_not_there_is_refused(self) -> None:
         """Before there is a stream."""
         with pytest.raises(PluginError, match="there is no folder nowhere"):

@@ -13,11 +13,14 @@ from attrs.converters import optional
 
 from streamclient import Results, StreamClientError, StreamView, Transcript, TurnInfo, hookimpl
 from streamclient_plugins.metrics.ledger import Ledger, Measurement, measure
+from streamclient_plugins.writer import fields_of, unknown_field
 
 __all__ = ["LEDGER", "Metrics"]
 
 LEDGER = Ledger()
 """Of this process: what collects metrics asks a process, not a stream."""
+
+LAST_PORT = 65535
 
 EXTRA = "pip install 'streamclient[metrics]'"
 
@@ -63,6 +66,12 @@ class Metrics:
     _written: float = field(default=0.0, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if not self.interval >= 0:
+            raise ValueError(f"interval={self.interval:g} is not allowed; allowed is 0 or more")
+        if self.port is not None and not 0 <= self.port <= LAST_PORT:
+            raise ValueError(f"port={self.port} is not allowed; allowed is 0 to {LAST_PORT}")
+        for name in fields_of(str(self.path)) - {"pid"}:
+            raise unknown_field(f"path={str(self.path)!r}", name, ["pid"])
         self._find_sinks()
         if self.port is not None:
             self._prometheus.serve(self.host, self.port)
