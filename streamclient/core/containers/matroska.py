@@ -75,12 +75,15 @@ class Matroska(HeaderWalk):
         time = (self._timestamp + since) * self._tick
         if self._origin is None:
             self._origin = time
-        begins = self._heard / RATE if self._counts else time - self._origin
+        begins = self.seconds if self._counts else time - self._origin
         if self._waiting is not None:
             self.mark(self._waiting - self._position, begins)
             self._waiting = None
-        self._heard += packet_samples(content[4:])
-        self.seconds = max(self.seconds, self._heard / RATE if self._counts else begins)
+        if self._counts:
+            self._heard += packet_samples(content[4:])
+            self.seconds = self._heard / RATE
+        else:
+            self.hear_until(begins)
 
 
 def _element(window: bytearray, at: int) -> tuple[int, int | None, int]:

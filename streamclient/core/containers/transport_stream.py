@@ -49,9 +49,9 @@ class TransportStream(Walk):
         ticks = (piece[9] >> 1 & 7) << 30 | piece[10] << 22 | piece[11] >> 1 << 15 | piece[12] << 7 | piece[13] >> 1
         if self._origin is None:
             self._origin = ticks
-        ticks = (ticks - self._origin) % WRAP
-        self._last += (ticks - self._last) % WRAP if (ticks - self._last) % WRAP < WRAP // 2 else 0
-        self.seconds = self._last / TICKS
+        step = (ticks - self._origin - self._last + WRAP // 2) % WRAP - WRAP // 2
+        self.hear_until((self._last + step) / TICKS)
+        self._last += max(step, 0)
         if self._tables_at is not None:
             self.mark(self._tables_at - self._position, self.seconds)
             self._tables_at = None

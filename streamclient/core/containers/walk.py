@@ -20,6 +20,10 @@ MOST_WAITING = 1 << 20
 MOST_WITHOUT_A_PLACE = 8 << 20
 """Bytes after which nothing is expected any more; audio would wait for ever to be confirmed."""
 
+LONGEST_STEP_BACK, LONGEST_STEP = 1.0, 10.0
+"""Seconds from one piece of audio to the next, where the container says when each is heard. More means that its clock
+was set anew; a service hears on, as if nothing had been."""
+
 PREROLL = 0.1
 """Seconds a lossy decoder needs until what it says of the audio is right."""
 
@@ -111,6 +115,16 @@ class Walk(ABC):
         if seconds >= last.seconds + SPACING:
             self._marked = self._position + at
             self._places.append(Place(self._marked, seconds, self.header))
+
+    def hear_until(self, seconds: float) -> None:
+        """The container says that a piece of audio is heard at this moment.
+
+        Raises:
+            Unreadable: its clock was set anew.
+        """
+        if not self.seconds - LONGEST_STEP_BACK <= seconds <= self.seconds + LONGEST_STEP:
+            raise Unreadable
+        self.seconds = max(self.seconds, seconds)
 
     def pass_over(self, window: bytearray, at: int, mark: bytes) -> int:
         """No unit begins here: bytes until the next mark of one.

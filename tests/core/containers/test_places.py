@@ -207,3 +207,12 @@ def test_the_first_frame_of_an_mp3_may_be_too_short_for_facts() -> None:
     assert len(start) == 24
     track = followed(start * 20)
     assert track.seconds_at(24 * 20) >= 0
+
+
+@pytest.mark.parametrize("kind", ["aac in ts", "matroska pcm", "webm vorbis"])
+def test_after_a_clock_was_set_anew_all_may_have_been_heard(kind: str) -> None:
+    """A second recording after the first: the service hears on, while the container's times begin again."""
+    data = recorded(kind)
+    track = followed(data * 2)
+    assert track.most_seconds(len(data) * 2) == np.inf
+    assert SECONDS - 1.5 < track.place_for(SECONDS, len(data) * 2).seconds <= SECONDS
