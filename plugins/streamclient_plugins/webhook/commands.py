@@ -1,6 +1,7 @@
 """The commands ``streamclient outbox``: see what waits for a webhook's receiver, try again, throw away, deliver."""
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ def outbox(context: click.Context, path: Path | None) -> None:
 @click.pass_obj
 def list_letters(path: Path | None, *, as_json: bool) -> None:
     """Show the letters that wait, and the dead ones, whose attempts have all failed."""
-    with _opened(path) as (box, _):
+    with _opened(path) as box:
         letters = list(box.letters())
         if as_json:
             for letter in letters:
@@ -65,7 +66,7 @@ def retry(path: Path | None, letters: Sequence[str], *, every: bool) -> None:
     LETTER is the number or the id that `list` shows. A receiver that has answered 410 Gone gets letters again.
     They are sent by the next stream, or by `streamclient outbox deliver`.
     """
-    with _opened(path) as (box, _):
+    with _opened(path) as box:
         chosen = _chosen(box, letters, every=every)
         box.retry(chosen, time.time())
     click.echo(f"{_counted(len(chosen))} due now.", err=True)
@@ -78,7 +79,7 @@ def retry(path: Path | None, letters: Sequence[str], *, every: bool) -> None:
 @click.pass_obj
 def drop(path: Path | None, letters: Sequence[str], *, every: bool, yes: bool) -> None:
     """Throw letters away; they are never delivered."""
-    with _opened(path) as (box, _):
+    with _opened(path) as box:
         chosen = _chosen(box, letters, every=every)
         if chosen and not yes and not _confirmed(f"Throw {_counted(len(chosen))} away?"):
             raise click.ClickException("Nothing is thrown away; --yes does not ask.")
@@ -98,7 +99,7 @@ def deliver(path: Path | None, *, watch: bool) -> int:
     Exit code 6: something still waits for its next attempt.
     """
     webhook = _webhook(path)
-    with _opened(webhook.path) as (box, _), webhook.delivery(box) as delivery:
+    with _opened(webhook.path) as box, webhook.delivery(box) as delivery:
         delivered = 0
         while True:
             fate = delivery.deliver_one()
@@ -141,14 +142,17 @@ def _webhook(path: Path | None) -> Webhook:
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[tuple[Outbox, Path]]:
+def _opened(path: Path | None) -> Iterator[Outbox]:
     try:
         path = path or Path(plugin_settings("webhook").get("outbox") or default_outbox()).expanduser()
         box = Outbox(path)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    with box:
-        yield box, path
+    try:
+        with box:
+            yield box
+    except sqlite3.Error as error:
+        raise click.ClickException(f"The outbox {path} fails: {error}") from error
 
 
 def _chosen(box: Outbox, names: Sequence[str], *, every: bool) -> list[int]:

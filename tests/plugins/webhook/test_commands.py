@@ -1,10 +1,13 @@
 """The commands ``streamclient outbox``: see, try again, throw away, deliver."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -133,6 +136,16 @@ class TestDrop:
         assert "2 letters thrown away." in run("drop", "1", "msg_3", input="y\n").stderr
 
         assert left(box) == ["msg_2"]
+
+    def test_an_outbox_that_somebody_holds_is_said(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As what it is, after some time."""
+        monkeypatch.setattr("streamclient_plugins.webhook.outbox.PATIENCE", 0.05)
+        with closing(sqlite3.connect("box.sqlite", isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            done = run("drop", "1", "--yes")
+
+        assert isinstance(done.exception, click.ClickException)
+        assert done.exception.message == "The outbox box.sqlite fails: database is locked"
 
     def test_without_a_yes_nothing_is(self, run: Run, box: Outbox) -> None:
         """Nor where nobody can be asked."""
