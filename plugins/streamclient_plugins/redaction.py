@@ -1,6 +1,7 @@
 """What is to be redacted, and how: in a text and in its words alike. Knows no stream."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -31,6 +32,8 @@ Span = tuple[int, int]
 
 def as_pattern(phrase: str) -> str:
     """A pattern for a word or a phrase, whatever stands between its words."""
+    # An accent may be typed as a character of its own; the service writes both as one.
+    phrase = unicodedata.normalize("NFC", phrase)
     return r"(?<!\w)" + r"\W+".join(map(re.escape, phrase.split())) + r"(?!\w)"
 
 
@@ -81,6 +84,9 @@ class Redaction:
             # The service may write a text that its words do not make; then they cannot be told apart.
             cleaned = self.text(text)
             return cleaned, tuple(words) if cleaned == text else ()
+        if text != written and len(self.finds(text)) > len(spans):
+            # Some of it is in neither form of the words, and where is not known.
+            return self.replacement, ()
         redacted = tuple(self._word(word, place, spans) for word, place in zip(words, written_places, strict=True))
         return self._cut(written, spans), redacted
 

@@ -54,6 +54,15 @@ class TestWhatIsFound:
         """Where the service formats a text apart from its words, the words win as soon as there is a find in them."""
         assert redacted([("a", "a"), ("secret", "secret")], "secret", text="A—secret!") == ("a #", ["a", "#"])
 
+    def test_a_find_more_in_the_text_than_in_its_words_takes_all(self) -> None:
+        """Its spoken form would be left, and nobody knows where."""
+        pairs = [("twelve", "twelve"), ("thirty", "thirty"), ("ann", "Ann")]
+        assert redacted(pairs, KINDS["digits"], as_pattern("ann"), text="1230 Ann") == ("#", [])
+
+    def test_an_accent_may_be_typed_as_a_character_of_its_own(self) -> None:
+        """As some systems do."""
+        assert redacted([("café", "Café")], as_pattern("cafe\u0301")) == ("#", ["#"])
+
     def test_words_in_which_a_find_cannot_be_placed_are_left_out(self) -> None:
         """The safe direction."""
         assert redacted([("four", "four"), ("two", "two")], "42", text="It is 42.") == ("It is #.", [])
