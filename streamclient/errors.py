@@ -208,7 +208,7 @@ class AudioRejected(StreamClientError):
 
     default_hint = (
         "Raw audio needs encoding, sample_rate and channels that match it; "
-        "audio in a container (WAV, Ogg, WebM, MP3) needs none of them and its first bytes."
+        "audio in a container (WAV, Ogg, WebM, MP3) needs none of them, but all of it from its first byte."
     )
 
     def __init__(self, message: str = "", *, code: int | None = None, reason: str = "", **facts: Any) -> None:

@@ -176,6 +176,9 @@ class FileWriter:
         except BrokenPipeError:
             self.close()
             raise
+        except OSError as error:
+            error.filename = self.path if self._place is None else str(self._place)  # else nobody knows which disk
+            raise
 
     def close(self) -> None:
         """Close the file."""

@@ -114,8 +114,9 @@ def dialect_for(options: ListenOptions | FluxOptions) -> Dialect:
     """The dialect of the endpoint that these options are for."""
     if isinstance(options, ListenOptions):
         return ListenDialect()
+    name = type(options).__name__
+    path = getattr(options, "path", None)  # a caller without a type checker can give anything
     raise OptionsError(
-        f"{type(options).__name__} is for {getattr(options, 'path', 'an endpoint')}, "
-        "which this version cannot stream to",
+        f"{name} is for {path}, which this version cannot stream to" if path else f"options is of the type {name}",
         hint="Use ListenOptions.",
     )

@@ -12,6 +12,9 @@ from streamclient.sources.files import AudioSource, RawFormat
 
 __all__ = ["decoded", "lenient"]
 
+CONVERT = "For raw audio give --encoding, --sample-rate and --channels; else convert it: ffmpeg -i FILE f.wav"
+NEEDS_A_FILE = "An MP4 with its index at the end can only be read as a file: save it, and give its name"
+
 
 def decoded(source: AudioSource) -> AudioSource:
     """The same audio as linear16, at its own sample rate and with its own channels.
@@ -36,7 +39,7 @@ def decoded(source: AudioSource) -> AudioSource:
             size=None,
             path=None,
             duration=container.duration / av.time_base if container.duration else source.duration,
-            chunks=_samples(av, source.name, container, stream),
+            chunks=_samples(av, source, container, stream),
             close=stack.pop_all().close,
         )
 
@@ -55,7 +58,7 @@ def _open(av: Any, source: AudioSource, stack: ExitStack) -> Any:
     try:
         return stack.enter_context(av.open(file, **lenient(av)))
     except (av.error.FFmpegError, ValueError) as error:
-        raise _undecodable(source.name, error) from error
+        raise _undecodable(source, error) from error
 
 
 def lenient(av: Any) -> dict[str, str]:
@@ -65,18 +68,18 @@ def lenient(av: Any) -> dict[str, str]:
 
 def _audio_stream(source: AudioSource, container: Any) -> Any:
     if not container.streams.audio:
-        raise _undecodable(source.name, "there is no audio in it")
+        raise _undecodable(source, "there is no audio in it")
     return container.streams.audio[0]
 
 
-def _samples(av: Any, name: str, container: Any, stream: Any) -> Iterator[bytes]:
+def _samples(av: Any, source: AudioSource, container: Any, stream: Any) -> Iterator[bytes]:
     resampler = av.AudioResampler(format="s16", layout=stream.layout.name, rate=stream.rate)
     try:
         for frame in container.decode(stream):
             yield from map(_packed, resampler.resample(frame))
         yield from map(_packed, resampler.resample(None))
     except av.error.FFmpegError as error:
-        raise _undecodable(name, error) from error
+        raise _undecodable(source, error) from error
 
 
 def _packed(frame: Any) -> bytes:
@@ -84,12 +87,10 @@ def _packed(frame: Any) -> bytes:
     return bytes(frame.planes[0])[: frame.samples * frame.layout.nb_channels * 2]
 
 
-def _undecodable(name: str, error: Exception | str) -> AudioRejected:
+def _undecodable(source: AudioSource, error: Exception | str) -> AudioRejected:
     reason = getattr(error, "strerror", None) or str(error)
-    return AudioRejected(
-        f"{name} cannot be decoded: {reason}",
-        hint="For raw audio give --encoding, --sample-rate and --channels; else convert it: ffmpeg -i FILE f.wav",
-    )
+    is_piped_mp4 = source.path is None and source.container == "MP4"
+    return AudioRejected(f"{source.name} cannot be decoded: {reason}", hint=NEEDS_A_FILE if is_piped_mp4 else CONVERT)
 
 
 class _ChunkReader:

@@ -246,10 +246,11 @@ class TestFailures:
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
     def test_a_full_device_is_reported_for_each_line(self, play: Play) -> None:
-        """No failure is silent while lines are lost."""
+        """No failure is silent while lines are lost, and each names the file."""
         raised = play("text:path=/dev/full", (Opened(), UTTERANCE, UTTERANCE, Closed(Transcript())))
 
         assert [(hook, type(error)) for hook, error in raised] == [("on_utterance", OSError)] * 2
+        assert all(str(error).endswith("No space left on device: '/dev/full'") for _, error in raised)
 
     def test_a_reader_that_has_gone_is_reported_once(self, play: Play) -> None:
         """Nothing can ever be written there again."""

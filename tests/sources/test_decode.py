@@ -78,6 +78,21 @@ def test_pipe_is_decoded(tmp_path: Path) -> None:
     assert seconds == pytest.approx(SECONDS, abs=0.15)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no named pipes")
+def test_mp4_with_its_index_at_the_end_asks_for_a_file(tmp_path: Path) -> None:
+    """It is fine as a file; in a pipe nobody can go to its end first, and the error says so."""
+    path = encode(tmp_path / "talk.mp4", "aac", "mp4", channels=1)
+    with closing(decoded(open_source(str(path)))) as source:
+        assert b"".join(source.chunks)
+
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(path.read_bytes(),))
+    writer.start()
+    with closing(open_source(str(tmp_path / "pipe"))) as source, pytest.raises(AudioRejected, match="save it"):
+        list(decoded(source).chunks)
+    writer.join()
+
+
 def test_bytes_that_are_no_audio_are_rejected(tmp_path: Path) -> None:
     """What PyAV cannot make sense of is a clear error that names the file and the two ways out."""
     path = tmp_path / "talk.xyz"
