@@ -273,7 +273,8 @@ class StreamClient:
         stream = self._stream
         if stream.is_interrupted:
             stream.drain()
-            return self._protocol.transcript()  # the interrupted call holds the lock
+            # The interrupted call holds the session's lock.
+            return stream.dispatcher.transcript(self._protocol.transcript())
         if stream.session.close_unopened():
             stream.dispatcher.deliver(Closed(self.transcript))
             return self.transcript

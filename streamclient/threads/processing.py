@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import attrs
 
-from streamclient.errors import InvalidState, PluginOverrun
-from streamclient.events import Closed, Event, Transcript, Utterance
+from streamclient.errors import CloseTimeout, InvalidState, PluginOverrun
+from streamclient.events import Closed, Event, Failed, Transcript, Utterance
 from streamclient.messages import Alternative, Result, Results, TurnInfo
 from streamclient.threads.inbox import Inbox
 from streamclient.threads.lane import Lane, Request
@@ -107,6 +107,8 @@ class Processing:
     def _processed(self, event: Event) -> Event:
         if isinstance(event, Closed):
             return Closed(self.transcript(event.transcript))
+        if isinstance(event, Failed) and isinstance(event.error, CloseTimeout) and event.error.transcript:
+            event.error.transcript = self.transcript(event.error.transcript)
         if not isinstance(event, Results | TurnInfo | Utterance):
             return event
         for lane in self._lanes:

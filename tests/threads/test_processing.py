@@ -15,6 +15,7 @@ import pytest
 from streamclient import (
     BufferPolicy,
     Closed,
+    CloseTimeout,
     Event,
     LanePolicy,
     ListenOptions,
@@ -23,6 +24,7 @@ from streamclient import (
     PluginOverrun,
     Results,
     StreamClient,
+    StreamClientError,
     Timeouts,
     Transcript,
     TurnInfo,
@@ -34,6 +36,7 @@ from streamclient.messages import Result
 from streamclient.threads.dispatch import Dispatcher
 from streamclient.threads.lane import Report
 from streamclient.threads.processing import WITHHELD, withheld
+from streamclient.threads.session import Session
 from streamclient.threads.worker import Deadline
 from tests.support.service import LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
 
@@ -390,6 +393,43 @@ def test_words_that_wait_for_a_processor_are_not_known_yet() -> None:
             release.set()
 
     assert client.transcript.text == "word0!"
+
+
+def test_an_error_holds_only_what_has_gone_through() -> None:
+    """A stream that is not ended in time shows its hooks no words from before the processors."""
+    shown: list[str] = []
+    stop = threading.Event()
+
+    class Watcher:
+        @hookimpl
+        def on_error(self, error: StreamClientError) -> None:
+            assert isinstance(error, CloseTimeout)
+            assert error.transcript is not None
+            shown.append(error.transcript.text)
+
+    def script(call: Call) -> None:
+        call.read_until()
+        call.say(SAID[0])
+        stop.wait(SOON)
+
+    with serving(script) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[processor(append("!")), Watcher()])
+        client.open()
+        client.send(b"audio")
+        with pytest.raises(CloseTimeout):
+            client.close(timeout=0.5)
+        stop.set()
+
+    assert shown == ["word0!"]
+
+
+def test_a_handler_of_a_signal_is_shown_only_what_has_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where close() only asks, because it has interrupted a call into the stream, too."""
+    client = run(processor(append("!")), said=SAID)
+    monkeypatch.setattr(Session, "is_interrupted", property(lambda _: True))
+
+    assert client.close() == client.transcript
+    assert client.transcript.text == " ".join(f"{word}!" for word in WORDS)
 
 
 def test_a_processor_may_close_its_stream_and_run_another() -> None:
