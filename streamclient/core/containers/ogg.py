@@ -63,6 +63,8 @@ class Ogg(Walk):
         serial = bytes(window[at + 14 : at + 18])
         if flags & FIRST:
             self._begin_stream(serial, bytes(window[first_packet:end]))
+        elif not self._serial:  # all streams begin before the first one goes on
+            raise Unreadable
         if serial == self._serial:
             self._page(window, at, end, flags, position, _new_packets(window, first_packet, lacing, flags))
         return end - at

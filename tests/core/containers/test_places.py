@@ -216,3 +216,12 @@ def test_after_a_clock_was_set_anew_all_may_have_been_heard(kind: str) -> None:
     track = followed(data * 2)
     assert track.most_seconds(len(data) * 2) == np.inf
     assert SECONDS - 1.5 < track.place_for(SECONDS, len(data) * 2).seconds <= SECONDS
+
+
+def test_an_ogg_stream_of_something_else_has_no_places() -> None:
+    """Nothing is said of when it is heard, so all of it may have been."""
+    first = _page(b"\1\0\0\0", 2, 0, bytes([16]), b"some other codec")
+    audio = _page(b"\1\0\0\0", 0, 960, bytes([200]), bytes(200))
+    track = followed(first + audio * 10)
+    assert track.most_seconds(1000) == np.inf
+    assert not track.follows
