@@ -22,6 +22,7 @@ class Outage:
         self._policy = policy
         self._random = random
         self._attempts = 0
+        self._longest = policy.initial_delay
         self._began: float | None = None
         self._disconnected = 0.0
         self._connected: float | None = None
@@ -39,7 +40,8 @@ class Outage:
         policy = self._policy
         if policy.max_attempts is not None and self._attempts >= policy.max_attempts:
             return None
-        longest = min(policy.initial_delay * policy.multiplier ** min(self._attempts, 64), policy.max_delay)
+        longest = min(self._longest, policy.max_delay)
+        self._longest = longest * policy.multiplier
         delay = max(self._random() * longest, at_least or 0.0)
         self._attempts += 1
         began = now if self._began is None else self._began
@@ -56,4 +58,5 @@ class Outage:
         Not any message will do: audio that fells the server each time would be sent to it for ever.
         """
         self._attempts = 0
+        self._longest = self._policy.initial_delay
         self._began = None

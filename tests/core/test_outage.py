@@ -68,3 +68,11 @@ def test_a_connection_that_stands_for_long_ends_the_outage() -> None:
     lost.connected(101.0)
     lost.begin(101.0 + STABLE)
     assert lost.next_delay(101.0 + STABLE) == 1.0
+
+
+def test_delays_may_grow_as_fast_as_they_like() -> None:
+    """After many attempts of a steep policy the delay is the longest one, and no number is too large."""
+    outage = Outage(ReconnectPolicy(initial_delay=1.0, multiplier=1e300, max_delay=5.0), lambda: 1.0)
+    outage.begin(0.0)
+
+    assert [outage.next_delay(0.0) for _ in range(40)] == [1.0] + [5.0] * 39
