@@ -41,7 +41,7 @@ Said = tuple[str, str, str | None]
 LIBRARIES = ("websocket-client", "pluggy", "attrs", "click", "rich")
 
 EXTRAS = (
-    ("av", "audio", "PyAV decodes audio files here, for a service that does not"),
+    ("av", "audio", "decodes audio on this machine, for a service that does not"),
     ("pocketsphinx", "server", "recognises without a key, on this machine"),
     ("websockets", "server", "runs streamclient serve"),
 )
@@ -121,7 +121,7 @@ def _version(distribution: str) -> str:
 def _failed(name: str, error: StreamClientError) -> Finding:
     detail = f" The service says: {error.detail}" if error.detail else ""
     request = f" Request id {error.request_id}." if error.request_id else ""
-    return Finding(name, FAIL, f"{error.message}.{detail}{request}", error.hint, exit_code(error))
+    return Finding(name, FAIL, f"{error.message.rstrip('.')}.{detail}{request}", error.hint, exit_code(error))
 
 
 # The way to the service.

@@ -16,6 +16,6 @@ try:
 except ModuleNotFoundError as error:  # pragma: no cover - needs an installation without the extra
     if error.name is None or error.name.partition(".")[0] not in ("numpy", "soxr", "websockets"):
         raise
-    raise MissingExtraError(f"The local server needs {error.name}, which is not installed.") from error
+    raise MissingExtraError(f"The local server needs {error.name}, which is not installed") from error
 
 __all__ = ["Behaviour", "EngineError", "Limits", "LocalServer", "MissingExtraError", "ServerStartError", "Timeouts"]

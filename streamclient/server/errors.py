@@ -19,4 +19,4 @@ class MissingExtraError(EngineError, ImportError):
     It is an :class:`ImportError` too, because importing ``streamclient.server`` raises it.
     """
 
-    default_hint = "Install them with: pip install 'streamclient[server]'"
+    default_hint = "Install it with: pip install 'streamclient[server]'"

@@ -118,7 +118,7 @@ def _module(name: str) -> ModuleType:
             raise
         from streamclient.testing.missing import MissingKitError
 
-        raise MissingKitError(f"The test kit needs {error.name}, which is not installed.") from error
+        raise MissingKitError(f"The test kit needs {error.name}, which is not installed") from error
 
 
 def __dir__() -> list[str]:

@@ -8,4 +8,4 @@ __all__ = ["MissingKitError"]
 class MissingKitError(StreamClientError, ImportError):
     """The libraries of the extra ``testing`` are not installed."""
 
-    default_hint = "Install them with: pip install 'streamclient[testing]'"
+    default_hint = "Install it with: pip install 'streamclient[testing]'"

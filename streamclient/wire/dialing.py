@@ -31,7 +31,7 @@ ABOUT_PROXY = (
 ADVICE: tuple[tuple[type[Exception], str, bool], ...] = (
     (
         ssl.SSLEOFError,
-        "The server, or something before it, hung up. Try again in a moment; a plain server has a ws:// url.",
+        "The server, or something before it, hung up: try again in a moment; a plain server has a ws:// url.",
         True,
     ),
     (ssl.SSLError, "Is this a TLS server? A plain one has a ws:// url.", False),

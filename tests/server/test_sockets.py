@@ -297,4 +297,4 @@ def test_a_missing_extra_says_what_to_install(library: str, tmp_path: Path) -> N
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
     last = outcome.stderr.splitlines()[-1]
     assert "MissingExtraError" in last
-    assert f"needs {library}, which is not installed. Install them with: pip install 'streamclient[server]'" in last
+    assert f"needs {library}, which is not installed. Install it with: pip install 'streamclient[server]'" in last

@@ -15,7 +15,7 @@ from streamclient.server.errors import EngineError, MissingExtraError
 try:
     from streamclient.server.engines.base import SAMPLE_RATE, Engine, Model, Recogniser, Samples, Word
 except ModuleNotFoundError as error:  # pragma: no cover - needs an installation without the extra
-    raise MissingExtraError(f"The local server needs {error.name}, which is not installed.") from error
+    raise MissingExtraError(f"The local server needs {error.name}, which is not installed") from error
 
 __all__ = [
     "ENGINES",
@@ -82,7 +82,7 @@ def _missing(name: str, error: ModuleNotFoundError) -> MissingExtraError:
     library = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(library, "server")
     return MissingExtraError(
-        f"The engine {name!r} needs {library}, which is not installed.",
+        f"The engine {name!r} needs {library}, which is not installed",
         hint=f"Install it with: pip install 'streamclient[{extra}]'",
     )
 
