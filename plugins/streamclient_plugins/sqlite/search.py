@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from sqlite3 import Connection, OperationalError, Row
+from sqlite3 import Connection, DatabaseError, Row
 
 from attrs import frozen
 
@@ -89,7 +89,7 @@ def search(path: str | Path, *phrases: str, limit: int | None = None, context: i
 
     Raises:
         OptionsError: there is no such file, or nothing to search for.
-        StreamClientError: it is no database of transcripts.
+        StreamClientError: it is no database of transcripts, or a damaged one.
     """
     place = Path(path).expanduser()
     if not place.is_file():
@@ -98,11 +98,10 @@ def search(path: str | Path, *phrases: str, limit: int | None = None, context: i
     with connect(place) as connection:
         connection.row_factory = Row
         try:
-            rows = connection.execute(FOUND, (_query(phrases), -1 if limit is None else limit)).fetchall()
-        except OperationalError as error:
+            for row in connection.execute(FOUND, (_query(phrases), -1 if limit is None else limit)).fetchall():
+                yield _hit(connection, row, context)
+        except DatabaseError as error:
             raise StreamClientError(f"{place} cannot be searched: {error}") from error
-        for row in rows:
-            yield _hit(connection, row, context)
 
 
 def _query(phrases: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """Finding a moment in transcripts."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,20 @@ def test_wrong_use_is_said(database: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     with pytest.raises(StreamClientError, match="cannot be searched"):
         list(search(tmp_path / "empty", "one"))
+
+
+def test_a_damaged_database_is_said(tmp_path: Path) -> None:
+    """Whatever is left of it."""
+    path = tmp_path / "x.db"
+    fill(path, {"a": ["one two three"]})
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((size,),) = database.execute("PRAGMA page_size")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: 2 * size].ljust(len(whole), b"\0"))
+
+    with pytest.raises(StreamClientError, match="cannot be searched"):
+        list(search(path, "one"))
 
 
 WORDS = st.lists(
