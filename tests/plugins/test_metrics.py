@@ -137,6 +137,32 @@ class TestLedger:
         assert values["streamclient.hook.duration"] == [1.5]
         assert values["streamclient.lag"] == [2.0]
 
+    def test_a_forked_child_counts_its_own_streams(self) -> None:
+        """Whatever its parent's threads were doing just then."""
+        program = """
+import os, sys, time
+from streamclient_plugins.metrics.plugin import LEDGER
+class Measured:
+    def measurements(self):
+        yield "streamclient.streams", (), 1
+LEDGER.begin(Measured())
+LEDGER.count("streamclient.errors")
+with LEDGER._lock:
+    child = os.fork()
+    if child == 0:
+        counted = LEDGER.read()
+        os._exit(any(counted.values()))
+    # A child that waits for the lock would never end.
+    end = time.monotonic() + 10
+    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
+        time.sleep(0.01)
+    if done == (0, 0):
+        os.kill(child, 9)
+assert done == (child, 0), done
+assert LEDGER.read()["streamclient.streams"] == {(): 1}
+"""
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
     def test_what_ended_streams_have_counted_stays(self) -> None:
         """What they had waiting is zero."""
         ledger = Ledger()

@@ -120,6 +120,10 @@ class Ledger:
     """
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget everything, whoever holds the lock: in a forked child, which has neither those streams nor threads."""
         self._lock = threading.Lock()
         self._open: list[Measured] = []
         self._left: deque[Measured] = deque()

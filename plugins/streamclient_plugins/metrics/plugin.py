@@ -20,6 +20,9 @@ __all__ = ["LEDGER", "Metrics"]
 LEDGER = Ledger()
 """Of this process: what collects metrics asks a process, not a stream."""
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=LEDGER.begin_anew)
+
 LAST_PORT = 65535
 
 EXTRA = "pip install 'streamclient[metrics]'"
