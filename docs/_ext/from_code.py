@@ -97,7 +97,8 @@ class FromCode(SphinxDirective):
     optional_arguments = 8
 
     def run(self) -> list[nodes.Node]:
-        """Make the content and parse it."""
+        """Make the content and parse it, at every build: the code may have changed where the page has not."""
+        self.env.note_reread()
         holder = nodes.container()
         source = StringList(list(self.lines()), self.get_source_info()[0])
         self.state.nested_parse(source, self.content_offset, holder)
