@@ -217,9 +217,10 @@ class Protocol:
         link.take_note(message)
         most, again = self._upload.most_seconds, self._reconnects > 0
         events, progress = self._heard.receive(message, link.base.seconds, most, again=again)
-        if self._outage is not None and progress:
-            self._outage.works()
+        if progress:
             self._upload.confirm(self._heard.confirmed)
+            if self._outage is not None:
+                self._outage.works()
         return events
 
     def receive_ping(self, payload: bytes, now: float) -> None:

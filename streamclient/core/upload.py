@@ -106,9 +106,10 @@ class Upload:
 
     def confirm(self, seconds: float) -> None:
         """Everything before that is final: it will not be sent again."""
+        place = self._track.place_for(seconds, self.bytes_taken)  # in any case, or the track would keep all places
         if self.keeps:
-            self.place = self._track.place_for(seconds, self.bytes_taken)
-            self._journal.confirm(self.place.offset)
+            self.place = place
+            self._journal.confirm(place.offset)
 
     def discard(self) -> None:
         """The stream has ended: nothing will be taken any more. The counts stay."""

@@ -6,9 +6,14 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from streamclient.core.actions import Write
 from streamclient.core.containers import Place
 from streamclient.core.containers.track import ContainerTrack
+from streamclient.core.protocol import Protocol
+from streamclient.options import ListenOptions
+from streamclient.policies import BufferPolicy, Timeouts
 from tests.support.containers import KINDS, LOSSLESS, Samples, decode, encode
+from tests.support.messages import final
 
 SECONDS = 5
 CHUNK = 997
@@ -147,6 +152,23 @@ def _page(serial: bytes, flags: int, position: int, lacing: bytes, body: bytes) 
     """A page of an Ogg stream; its check sum is not looked at."""
     facts = bytes([0, flags]) + position.to_bytes(8, "little") + serial + bytes(8)
     return b"OggS" + facts + bytes([len(lacing)]) + lacing + body
+
+
+def test_what_will_not_be_sent_again_has_no_places_either() -> None:
+    """Without a reconnect policy places are found, and forgotten as finals come."""
+    protocol = Protocol(ListenOptions(), Timeouts(), BufferPolicy(), None)
+    protocol.open(0.0)
+    protocol.next_action(0.0)
+    protocol.connected("id", 0.0)
+    assert protocol.accept(recorded("mp3"))
+    while isinstance(protocol.next_action(0.0), Write):
+        pass
+    track = protocol._upload._track
+    assert isinstance(track, ContainerTrack)
+    assert track._walk is not None
+    assert len(track._walk._places) > 10
+    protocol.receive_message(final("all", 0.0, float(SECONDS)), 1.0)
+    assert len(track._walk._places) < 3
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "webm opus", "ogg opus", "aac in ts"])
