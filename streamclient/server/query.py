@@ -166,8 +166,8 @@ class Query:
     values: Mapping[str, Sequence[str]]
 
     def all(self, name: str) -> tuple[str, ...]:
-        """Every value of a name that may be repeated."""
-        return tuple(self.values.get(name, ()))
+        """Every value of a name that may be repeated; an empty one says nothing."""
+        return tuple(value for value in self.values.get(name, ()) if value)
 
     def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
         """Read one value; a wrong one is refused with what ``parse`` says is allowed."""

@@ -74,3 +74,10 @@ def test_other_paths_are_not_found() -> None:
     with pytest.raises(Refusal) as refused:
         parse_request("/v1/speak?model=aura")
     assert refused.value.status == 404
+
+
+def test_an_empty_term_says_nothing() -> None:
+    """What may be repeated is not asked for by an empty value."""
+    request = parse_request("/v1/listen?search=&search=tea&replace=&keyterm=&tag=")
+    assert (request.wording.search, request.wording.replacements) == (("tea",), ())
+    assert (request.terms, request.tags) == ((), ())
