@@ -16,6 +16,8 @@ LOOKED_AT = {TICK: 8, TIMESTAMP: 8, SIMPLE_BLOCK: 6, BLOCK: 6}
 """Bytes of these elements that are looked at, at most; all other elements are skipped unseen."""
 VIDEO = re.compile(rb"\x86.V_", re.DOTALL)
 """The name of a codec, where it is one of pictures."""
+LACED = 0x06
+"""Flags of a block that has several packets; browsers and FFmpeg write none."""
 LONGEST_HEAD = 12
 """Bytes of an element's name and size."""
 
@@ -80,6 +82,8 @@ class Matroska(HeaderWalk):
             self.mark(self._waiting - self._position, begins)
             self._waiting = None
         if self._counts:
+            if content[3] & LACED:  # how long its packets are is said by bytes further on
+                raise Unreadable
             self._heard += packet_samples(content[4:])
             self.seconds = self._heard / RATE
         else:

@@ -1,5 +1,6 @@
 """A place in a container is where a decoder that begins there hears what the place says."""
 
+import re
 import time
 from functools import lru_cache
 
@@ -247,3 +248,13 @@ def test_an_ogg_stream_of_something_else_has_no_places() -> None:
     track = followed(first + audio * 10)
     assert track.most_seconds(1000) == np.inf
     assert not track.follows
+
+
+def test_webm_with_several_packets_in_a_block_is_not_followed() -> None:
+    """Their sum would be wrong, and what is heard beyond it would not count as heard."""
+    data = recorded("webm opus")
+    laced, count = re.subn(rb"(\xa3[\x40-\x7f].\x81..)\x80", b"\\g<1>\x86", data, flags=re.DOTALL)
+    assert count > SECONDS * 10
+    track = followed(laced)
+    assert not track.follows
+    assert track.most_seconds(len(data)) == np.inf
