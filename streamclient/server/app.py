@@ -42,6 +42,7 @@ log = logging.getLogger("streamclient.server")
 
 library_log = logging.getLogger("streamclient.server.websockets")
 library_log.setLevel(logging.ERROR)  # it tells each connection twice, and garbage with a traceback
+library_log.addFilter(lambda record: not _tells_of_bytes_after_the_end(record))
 
 MAX_PORT = 65_535
 STOP_BUDGET = 2.0
@@ -242,6 +243,14 @@ class LocalServer:
 def _name_response(connection: ServerConnection, _: Request, response: Response) -> None:
     assert isinstance(connection, Connection)
     response.headers["dg-request-id"] = connection.request_id
+
+
+def _tells_of_bytes_after_the_end(record: logging.LogRecord) -> bool:
+    """websockets takes bytes that arrive while a connection is being closed for a defect of its own; we say one line."""
+    late = record.exc_info is not None and isinstance(record.exc_info[1], EOFError)
+    if late:
+        log.info("a client sent something while its connection was being closed")
+    return late
 
 
 def _close_notifier(server: Server) -> None:

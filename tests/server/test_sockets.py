@@ -9,12 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import websocket
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 from websockets.sync.client import connect as websockets_connect
 
 from streamclient.server import EngineError, Limits, LocalServer, ServerStartError, Timeouts
@@ -281,6 +284,30 @@ def test_one_line_a_stream_is_logged(server: LocalServer, caplog: pytest.LogCapt
     lines = [record.getMessage() for record in caplog.records if "ended" in record.getMessage()]
     assert len(lines) == 1
     assert "1000 after 2.00 s" in lines[0]
+
+
+def test_bytes_after_the_end_are_no_defect(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a client sends while it is hung up on is told in a line: no error, no traceback."""
+    receive_data = ServerProtocol.receive_data
+
+    def receive_late(protocol: ServerProtocol, data: bytes) -> None:
+        if protocol.state is State.OPEN:
+            protocol.receive_eof()  # what the handler's thread does when it hangs up at this moment
+        receive_data(protocol, data)
+
+    monkeypatch.setattr(ServerProtocol, "receive_data", receive_late)
+    with caplog.at_level(logging.INFO, "streamclient.server"):
+        ws = connect(server)
+        ws.send_binary(SECOND)
+        ws.settimeout(10)
+        with suppress(websocket.WebSocketException, OSError):
+            read(ws)
+        ws.shutdown()
+        server.stop()
+    assert "a client sent something while its connection was being closed" in caplog.text
+    assert [record for record in caplog.records if record.levelno > logging.INFO or record.exc_info] == []
 
 
 def test_the_url_can_be_used() -> None:
