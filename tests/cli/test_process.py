@@ -122,6 +122,15 @@ def test_signal_while_connecting_does_not_wait(start: Start) -> None:
         assert "error" not in (process.stderr.read() if process.stderr else "")
 
 
+def test_signal_before_any_audio_is_no_error(start: Start) -> None:
+    """A pipe whose audio has not begun is not blamed for it when Ctrl-C comes."""
+    process = start("transcribe", "-")
+    feed(process, bytes(300_000))  # more than a pipe holds: it is being read when this returns
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SOON) == 130
+    assert "error" not in (process.stderr.read() if process.stderr else "")
+
+
 def test_signal_interrupts_the_pace(start: Start, wav: str) -> None:
     """A Ctrl-C does not wait for the next word of a recording sent at the speed of speech."""
     with wave.open(wav, "wb") as file:
