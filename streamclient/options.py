@@ -199,7 +199,10 @@ class _Options:
                 hint="Name the encoding of raw audio, or leave out both for audio in a container (WAV, Ogg, WebM).",
             )
         if encoding not in (None, "g729") and sample_rate is None:
-            raise OptionsError(f"{type(self).__name__}.sample_rate=None is not allowed with encoding={encoding!r}")
+            raise OptionsError(
+                f"{type(self).__name__}.sample_rate=None is not allowed with encoding={encoding!r}",
+                hint="Raw audio does not say it itself: give its samples per second, for example sample_rate=16000.",
+            )
 
 
 @frozen(kw_only=True)

@@ -199,7 +199,8 @@ class Cassette:
         try:
             lines = Path(path).read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
-            raise CassetteError(f"{path} cannot be read: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise CassetteError(f"{path} cannot be read: {reason}.") from error
         objects = list(_objects(path, lines))
         if not objects or objects[0].get("cassette") != VERSION:
             raise CassetteError(

@@ -74,7 +74,7 @@ def test_what_broke_is_said(tmp_path: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["replay", "nowhere.jsonl"], 1, "cannot be read"),
+        (["replay", "nowhere.jsonl"], 1, "nowhere.jsonl cannot be read: No such file or directory."),
         (["replay", "nonsense.jsonl"], 1, "no cassette"),
         (["replay", "flux.jsonl"], 2, "/v2/listen"),
         (["replay", "nonsense.jsonl", "--serve", "--plugin", "log"], 2, "do not go together"),

@@ -231,7 +231,7 @@ def test_what_came_before_a_failure_is_kept(wav: str, capsys: Capture) -> None:
         ([], "name a file, an address, or - for standard input"),
         (["-", "-"], "only once"),
         (["talk.wav", "-f", "srtt"], "'srtt' is not one of"),
-        (["talk.wav", "--encoding", "linear16"], "sample_rate=None is not allowed"),
+        (["talk.wav", "--encoding", "linear16"], "give its samples per second, for example sample_rate"),
         (["talk.wav", "--encoding", "linear16", "--sample-rate", "16000"], "is WAV audio, so an encoding must not"),
         (["talk.wav", "-o", "punctuate"], "NAME=VALUE"),
         (["talk.wav", "-m", "flux-general-en"], "Use a Nova model"),
