@@ -115,6 +115,8 @@ class Job:
         try:
             return self._transcribe()
         except StreamClientError as error:
+            if self.plan.interrupt.requested and self._client is None:  # audio that was to come is not missed
+                return UNEXPECTED
             self._report(str(error), error)
             code = exit_code(error)
             if code == REFUSED:  # the others have the same key

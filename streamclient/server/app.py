@@ -246,7 +246,7 @@ def _name_response(connection: ServerConnection, _: Request, response: Response)
 
 
 def _tells_of_bytes_after_the_end(record: logging.LogRecord) -> bool:
-    """websockets takes bytes that arrive while a connection is being closed for a defect of its own; we say one line."""
+    """Bytes that arrive while a connection is being closed: a defect to websockets, one line to us."""
     late = record.exc_info is not None and isinstance(record.exc_info[1], EOFError)
     if late:
         log.info("a client sent something while its connection was being closed")
