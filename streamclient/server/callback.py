@@ -4,10 +4,10 @@ All of it happens in the stream's handler thread: while the other side takes its
 """
 
 import logging
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
@@ -60,5 +60,5 @@ def _deliver(callback: Callback, text: str) -> None:
     )
     try:
         urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310 - see above
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        log.warning("callback %s: %s", callback.url, error)
+    except (OSError, ValueError, HTTPException) as error:  # an answer that is no HTTP is the last of them
+        log.warning("callback %r: %s", callback.url, error)

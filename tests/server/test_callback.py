@@ -1,6 +1,7 @@
 """Results that go elsewhere."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,25 @@ def test_an_address_that_does_not_want_them_loses_them(server: LocalServer) -> N
     with http_service(status=500) as (url, _):
         assert converse(server, listen(url), [SECOND, CLOSE]).code == 1000
     assert converse(server, listen(url), [SECOND, CLOSE]).code == 1000
+
+
+def test_an_address_that_speaks_no_http_loses_them(server: LocalServer) -> None:
+    """Whatever it answers: the stream goes on, and ends as it would."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            for _ in range(2):
+                client, _address = listener.accept()
+                with client:
+                    client.recv(100_000)
+                    client.sendall(b"220 mail.example.org ready\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        assert converse(server, listen(url), [SECOND, CLOSE]).code == 1000
+        thread.join()
+    assert converse(server, listen("http://127.0.0.1:1/a b"), [SECOND, CLOSE]).code == 1000
 
 
 def test_results_can_go_to_a_websocket(server: LocalServer) -> None:
