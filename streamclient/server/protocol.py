@@ -224,7 +224,7 @@ class ListenProtocol:
         if "numerals" in features:
             self.wording = attrs.evolve(self.wording, numerals=features["numerals"])
         self.messages = attrs.evolve(self.messages, wording=self.wording)
-        self._ignore(sorted(features.keys() - {"numerals"}))
+        self._ignore(map(repr, sorted(features.keys() - {"numerals"})))
         return [self._say(self.messages.configured(keyterms))] if self.behaviour.acknowledges_configure else []
 
     def _not_configured(self, code: str, description: str) -> Output:

@@ -26,6 +26,7 @@ MODEL = re.compile(
     r"(nova-3|nova-2|nova|enhanced|base)(-[a-z]+)?|general|meeting|phonecall|finance|conversationalai|voicemail|video"
     r"|medical|custom|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
+FLUX = re.compile(r"flux[a-z0-9-]*")
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 SWITCHES = (
     "multichannel", "interim_results", "vad_events", "punctuate", "smart_format", "numerals", "dictation",
@@ -224,7 +225,7 @@ def endpointing(text: str) -> float | None:
 
 def _model(query: Query) -> str:
     def parse(text: str) -> str:
-        if text.startswith("flux"):
+        if FLUX.fullmatch(text):
             raise invalid(f"The model {text} is served at /v2/listen.")
         if not MODEL.fullmatch(text):
             raise invalid("No such model/version combination found.")

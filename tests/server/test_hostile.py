@@ -21,7 +21,7 @@ from streamclient.server.query import Refusal, parse_request
 from streamclient.testing.schema import check_message
 from tests.server.test_audio import wav
 from tests.support.encode import KINDS, encode
-from tests.support.wire import CLOSE, RAW, converse, dial
+from tests.support.wire import CLOSE, RAW, converse, dial, refusal
 
 REQUEST_ID = "0b6c7c3e-50c9-4d0e-9d0f-5a2a6a6f5a11"
 SPOKEN = tones("one two three", pause=0.3)
@@ -112,6 +112,14 @@ def test_a_damaged_file_is_decoded_or_undecodable(kind: str, damages: list[tuple
         list(decoder.finish())
     decoder.close()
     assert 0 <= decoder.duration < 3_600
+
+
+@pytest.mark.parametrize("query", ["model=flux%0d%0aX-Added:%20yes", "encoding=%0d%0aX-Added:%20yes"])
+def test_a_query_writes_no_headers_of_the_answer(server: LocalServer, query: str) -> None:
+    """What was asked for is in ``dg-error``, but on its one line."""
+    refused = refusal(server, query)
+    assert refused.status_code == 400
+    assert "x-added" not in (refused.resp_headers or {})
 
 
 @pytest.fixture(scope="module")
