@@ -115,7 +115,7 @@ class Job:
         try:
             return self._transcribe()
         except StreamClientError as error:
-            if self.plan.interrupt.requested and self._client is None:  # audio that was to come is not missed
+            if self._was_stopped_early():
                 return UNEXPECTED
             self._report(str(error), error)
             code = exit_code(error)
@@ -127,6 +127,10 @@ class Job:
             self.plan.screen.finish(self.number)
             for file in self._files:
                 file.close()
+
+    def _was_stopped_early(self) -> bool:
+        """Whether the wish to stop came before there was a stream: audio that was still to come is not missed."""
+        return self.plan.interrupt.requested and self._client is None
 
     def cut_connecting(self) -> None:
         """Called from the main thread when the command is to stop: do not wait for a connection."""
