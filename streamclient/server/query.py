@@ -288,8 +288,7 @@ def _callback(query: Query) -> Callback | None:
         return text.upper()
 
     def address(text: str) -> str:
-        url = urlsplit(text)
-        if url.scheme not in CALLBACK_SCHEMES or not url.hostname:
+        if not _is_address(text):
             raise ValueError(f"a URL that begins with one of {', '.join(CALLBACK_SCHEMES)}")
         return text
 
@@ -297,6 +296,14 @@ def _callback(query: Query) -> Callback | None:
     how = query.read("callback_method", method, "POST")
     inspect = query.read("inspect_response", boolean, False)
     return Callback(url, how, inspect) if url else None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in CALLBACK_SCHEMES and bool(url.hostname) and url.port != 0
+    except ValueError:  # of brackets, or a port that is no port
+        return False
 
 
 def _check_diarization(query: Query) -> None:

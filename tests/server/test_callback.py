@@ -117,10 +117,12 @@ def test_results_can_go_to_a_websocket(server: LocalServer) -> None:
     assert converse(server, listen(url), [SECOND, CLOSE]).code == 1011
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "nonsense", "ftp://example.org/x"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "nonsense", "ftp://example.org/x", "http://[::1", "ws://x:99999/"]
+)
 def test_only_http_and_websockets_are_called(server: LocalServer, url: str) -> None:
-    """Another address is refused."""
-    assert b"callback" in (refusal(server, listen(url)).resp_body or b"")
+    """Another address is refused, and so is what is none."""
+    assert b"`callback` must be a URL that begins with" in (refusal(server, listen(url)).resp_body or b"")
 
 
 def test_callbacks_need_leave() -> None:
