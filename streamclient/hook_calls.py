@@ -6,6 +6,7 @@ import reprlib
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
@@ -84,12 +85,15 @@ class HookCalls:
         return (current[0], time.perf_counter() - current[1]) if current else None
 
     def _measured(self, hook: str, caller: Callable[..., object], arguments: Mapping[str, object]) -> object:
+        process = os.getpid()
         started = time.perf_counter()
         self._current = (hook, started)
         try:
             with hook_scope.get()():
                 return caller(**arguments)
         finally:
+            if os.getpid() != process:
+                _end_child(sys.exc_info()[1])
             self._current = None
             self._count(hook, time.perf_counter() - started)
 
@@ -103,6 +107,19 @@ class HookCalls:
             if seconds > self._slow_after >= counter.slowest:
                 log.warning("The plugin %s is slow: it took %.2f s in %s", self._plugin, seconds, hook)
             counter.slowest = seconds
+
+
+def _end_child(error: BaseException | None) -> None:
+    """End a process that a hook has forked and not ended itself, with the exit code of a program.
+
+    It has this thread alone, and nothing to go on with; but while it lives, so do its copies of the sockets, and who
+    waits for their end waits for ever. What its parent had not flushed yet is not written once more.
+    """
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        os._exit(error.code or 0)
+    if error is not None:
+        traceback.print_exception(error)
+    os._exit(0 if error is None else 1)
 
 
 class _Counter:

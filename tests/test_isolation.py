@@ -337,6 +337,31 @@ def test_a_plugin_may_fork_a_process() -> None:
     assert client.stats.plugin_errors == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # that is what the test is about
+@pytest.mark.parametrize(("leave", "code"), [(lambda: None, 0), (lambda: sys.exit(3), 3), (lambda: 1 / 0, 1)])
+def test_a_child_that_leaves_the_hook_ends(leave: Callable[[], object], code: int) -> None:
+    """It does not live on with copies of the sockets, whose end others wait for; nor does it serve the stream."""
+    statuses: list[int] = []
+    listener = Listener()
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            leave()
+        else:
+            statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    with serving(obedient(*WORDS, metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[hooked(fork), listener])
+        with client:
+            client.send(b"audio")
+
+    assert statuses == [code] * 5
+    assert len(listener.finals) == 5
+    assert client.stats.plugin_errors == 0
+
+
 def test_a_plugin_may_start_a_program() -> None:
     """One that ends after the hook has returned, and writes to nobody's socket."""
     programs: list[subprocess.Popen[bytes]] = []
