@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 IMPORTS = """
 import os, signal, sys, threading, time
 from streamclient import *
+import streamclient.sources  # an import that Ctrl-C interrupts would leave an open file, with a warning of Python's
 
 # Where the tests run in the background, the shell may have told its children to ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
