@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from streamclient.server.containers import CompressedReader
 from streamclient.server.pcm import RawReader, read_wav_header
-from tests.support.positions import Recogniser
+from tests.support.positions import RATE, Recogniser, audio
 
-__all__ = ["KINDS", "LOSSLESS", "ContainerRecogniser", "decode", "encode"]
+__all__ = ["KINDS", "LOSSLESS", "ContainerRecogniser", "contained", "decode", "encode"]
 
 Samples = npt.NDArray[np.int16]
 
@@ -69,6 +69,11 @@ def encode(samples: Samples, rate: int, kind: str) -> bytes:
             output.mux(stream.encode(piece))
         output.mux(stream.encode(None))
     return bytes(pipe.data)
+
+
+def contained(blocks: int, kind: str) -> bytes:
+    """Audio that encodes its position, in a container."""
+    return encode(np.frombuffer(audio(blocks), np.int16), RATE, kind)
 
 
 def decode(data: bytes, kind: str) -> Samples:

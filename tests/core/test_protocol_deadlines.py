@@ -1,0 +1,210 @@
+"""When the state machine gives up a silent peer, and what it says to stay alive."""
+
+from collections.abc import Callable
+from math import inf
+
+import pytest
+
+from streamclient.core.actions import Frame, FrameKind, HangUp, Wait, Write
+from streamclient.errors import CloseTimeout, ConnectionLost
+from streamclient.policies import Timeouts
+from tests.support.messages import final, interim
+from tests.support.stream import CLOSE_STREAM, FRAME, KEEP_ALIVE, PING, SECOND, Stream
+
+
+def test_server_that_says_nothing_while_closing_is_given_up() -> None:
+    """After Timeouts.close seconds without a message the stream fails; the error has all that came."""
+    stream = Stream().open()
+    stream.hear(final("one", 0.0, 1.0))
+    stream.close()
+    assert stream.wakes_in() == 30.0
+    stream.now += 30.0
+    assert stream.act() == HangUp()
+    stream.end(None)
+    error = stream.protocol.error
+    assert isinstance(error, CloseTimeout)
+    assert error.transcript == stream.protocol.transcript()
+    assert error.transcript is not None
+    assert error.transcript.text == "one"
+
+
+def test_every_message_is_progress_while_closing() -> None:
+    """A server that works through a backlog is waited for as long as it says something."""
+    stream = Stream().open()
+    stream.close()
+    for number in range(10):
+        stream.now += 29.0
+        stream.hear(final(f"word{number}", number, number + 1.0))
+        assert stream.wakes_in() == 30.0
+    stream.end()
+    assert stream.protocol.transcript().complete
+
+
+def test_audio_that_still_goes_out_is_progress() -> None:
+    """The patience with a silent server begins when it has been asked."""
+    stream = Stream().open()
+    stream.protocol.accept(SECOND)
+    stream.protocol.request_close(stream.now)
+    stream.now += 29.0
+    assert isinstance(stream.act(), Write)
+    assert stream.wakes_in() == 30.0
+
+
+def test_write_that_takes_long_is_progress_when_it_is_done() -> None:
+    """A slow network that takes the audio at last is no silent server."""
+    stream = Stream().open()
+    stream.protocol.accept(SECOND)
+    stream.protocol.request_close(stream.now)
+    assert isinstance(stream.act(), Write)
+    assert stream.written(after=100.0) == []
+    assert stream.wakes_in() == 30.0
+
+
+def test_silence_before_closing_does_not_count() -> None:
+    """A stream that was silent for long is not out of time when it is asked to close."""
+    stream = Stream().open()
+    stream.now += 3.0
+    stream.protocol.receive_pong(stream.now)
+    stream.now += 1000.0
+    stream.protocol.request_close(stream.now)
+    assert stream.act() == Write((CLOSE_STREAM,))
+
+
+def test_ping_that_is_not_answered_breaks_the_connection() -> None:
+    """A connection that is dead without saying so is noticed."""
+    stream = Stream(timeouts=Timeouts(ping=10.0, pong=5.0, keepalive=inf)).open()
+    assert stream.wakes_in() == 10.0
+    assert stream.written(after=10.0) == [PING]
+    assert stream.wakes_in() == 5.0
+    stream.now += 5.0
+    assert stream.act() == HangUp()
+    stream.end(None)
+    error = stream.protocol.error
+    assert isinstance(error, ConnectionLost)
+    assert "pings" in str(error)
+    assert (error.code, error.request_id) == (1006, "id")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda stream: stream.protocol.receive_pong(stream.now),
+        lambda stream: stream.protocol.receive_ping(b"", stream.now),
+        lambda stream: stream.hear(interim("", 0.0, 1.0)),
+    ],
+)
+def test_anything_the_server_says_answers_a_ping(answer: Callable[[Stream], None]) -> None:
+    """A server that talks is alive."""
+    stream = Stream(timeouts=Timeouts(ping=10.0, pong=5.0, keepalive=inf)).open()
+    assert stream.written(after=10.0) == [PING]
+    stream.now += 4.0
+    answer(stream)
+    stream.written()
+    assert stream.wakes_in() == 6.0
+
+
+def test_server_that_lags_has_longer_to_answer() -> None:
+    """A ping waits behind the audio in front of it, so as many seconds more as the server has not heard yet."""
+    stream = Stream(timeouts=Timeouts(ping=10.0, pong=5.0, keepalive=inf)).open()
+    stream.protocol.accept(SECOND * 7)
+    stream.written()
+    stream.hear(interim("", 0.0, 2.0))
+    assert stream.written(after=10.0) == [PING]
+    assert stream.protocol.stats().lag == 5.0
+    stream.now += 9.9
+    assert isinstance(stream.act(), Wait | Write)
+    stream.written()
+    stream.now += 0.2
+    assert stream.act() == HangUp()
+
+
+def test_audio_after_a_ping_gives_no_longer_to_answer() -> None:
+    """Only what is in front of the ping counts; else a live stream into the void would never be noticed."""
+    stream = Stream(timeouts=Timeouts(ping=10.0, pong=5.0, keepalive=inf)).open()
+    began = stream.now
+    while not isinstance(action := stream.act(), HangUp):
+        assert isinstance(action, Wait | Write)
+        assert stream.now < began + 60.0
+        stream.written()
+        stream.now += 0.1
+        stream.protocol.accept(FRAME[:3200])
+    assert 10.0 + 5.0 + 10.0 <= stream.now - began < 26.0
+
+
+def test_further_pings_do_not_put_off_the_deadline() -> None:
+    """The oldest ping without an answer counts."""
+    stream = Stream(timeouts=Timeouts(ping=2.0, pong=5.0, keepalive=inf)).open()
+    assert [stream.written(after=2.0) for _ in range(3)] == [[PING]] * 3
+    assert stream.wakes_in() == 1.0
+    stream.now += 1.0
+    assert stream.act() == HangUp()
+
+
+def test_deadlines_can_be_switched_off() -> None:
+    """With every timeout infinite the writer sleeps until something happens."""
+    stream = Stream(timeouts=Timeouts(close=inf, keepalive=inf, ping=inf, pong=inf)).open()
+    assert stream.act() == Wait(None)
+    stream.close()
+    assert stream.act() == Wait(None)
+
+
+def test_keepalive_while_no_audio_flows() -> None:
+    """One each Timeouts.keepalive seconds, counted, and none before."""
+    stream = Stream().open()
+    assert stream.wakes_in() == 4.0
+    assert stream.written(after=3.9) == []
+    assert stream.written(after=0.1) == [KEEP_ALIVE]
+    assert stream.written(after=4.0) == [KEEP_ALIVE]
+    assert stream.protocol.stats().keepalives_sent == 2
+
+
+def test_no_keepalive_while_audio_flows() -> None:
+    """Audio is sign of life enough."""
+    stream = Stream(timeouts=Timeouts(ping=inf)).open()
+    for _ in range(100):
+        stream.protocol.accept(FRAME)
+        assert stream.written(after=0.25) == [Frame(FrameKind.AUDIO, FRAME)]
+    assert stream.written(after=3.9) == []
+    assert stream.written(after=0.1) == [KEEP_ALIVE]
+
+
+def test_pings_are_no_signs_of_life_to_the_service() -> None:
+    """Neither our pings nor our answers to the server's put off a KeepAlive: the service does not count them."""
+    stream = Stream(timeouts=Timeouts(keepalive=4.0, ping=3.0)).open()
+    frames: list[Frame] = []
+    for _ in range(24):
+        stream.protocol.receive_ping(b"", stream.now)
+        stream.protocol.receive_pong(stream.now)
+        frames += stream.written(after=0.5)
+    assert frames.count(KEEP_ALIVE) >= 2
+    assert frames.count(PING) >= 3
+
+
+def test_pings_go_on_while_keepalives_do() -> None:
+    """Each has its own interval."""
+    stream = Stream().open()
+    frames: list[Frame] = []
+    for _ in range(40):
+        stream.protocol.receive_pong(stream.now)
+        frames += stream.written(after=1.0)
+    assert (frames.count(KEEP_ALIVE), frames.count(PING)) == (10, 4)
+
+
+def test_nothing_but_pongs_follows_close_stream() -> None:
+    """No KeepAlive and no ping of ours; the server's pings are still answered."""
+    stream = Stream().open()
+    stream.close()
+    for _ in range(3):
+        stream.hear(interim("", 0.0, 1.0))
+        assert stream.written(after=20.0) == []
+    stream.protocol.receive_ping(b"are you there", stream.now)
+    assert stream.written() == [Frame(FrameKind.PONG, b"are you there")]
+
+
+def test_newest_ping_is_answered_before_audio() -> None:
+    """Pings that wait have one answer, and it waits behind nothing."""
+    stream = Stream().open()
+    stream.protocol.accept(FRAME)
+    stream.protocol.receive_ping(b"one", stream.now)
+    stream.protocol.receive_ping(b"two", stream.now)
+    assert stream.written() == [Frame(FrameKind.PONG, b"two"), Frame(FrameKind.AUDIO, FRAME)]
