@@ -39,6 +39,7 @@ UNIT = {
     "test_plugin_options.py",
     "test_policies.py",
     "threads/test_dispatch.py",
+    "threads/test_inbox.py",
     "threads/test_tap.py",
     "threads/test_worker.py",
     "wire/test_credentials.py",

@@ -1,0 +1,224 @@
+"""Plugins that change utterances and fail, hang or dawdle: nothing is lost, nothing is shown that must not be."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from streamclient import (
+    BufferPolicy,
+    Closed,
+    Event,
+    LanePolicy,
+    PluginOverrun,
+    Results,
+    StreamClient,
+    Timeouts,
+    Transcript,
+    TurnInfo,
+    Utterance,
+    hookimpl,
+)
+from streamclient.events import Audio
+from streamclient.messages import Result
+from streamclient.threads.dispatch import Dispatcher
+from streamclient.threads.lane import Report
+from streamclient.threads.processing import WITHHELD, withheld
+from streamclient.threads.worker import Deadline
+from tests.support.processors import RAW, SAID, WORDS, Listener, append, processor, run, take
+from tests.support.service import SOON, Call, final, metadata, obedient, serving
+
+
+@pytest.mark.parametrize("fails", [lambda _: 1 / 0, lambda _: "a text", lambda _: (_ for _ in ()).throw(SystemExit)])
+@pytest.mark.parametrize("required", [False, True])
+def test_a_failing_processor_is_named_and_passed_over(fails: Callable[[Utterance], Any], *, required: bool) -> None:
+    """Its utterances go on as they were; of one that is required without their words."""
+    listener = Listener()
+    client = run(processor(fails, LanePolicy(required=required)), listener, processor(append("!")))
+
+    expected = [f"{WITHHELD}!"] * 5 if required else [f"{word}!" for word in WORDS]
+    assert listener.texts == expected
+    assert client.transcript.text == " ".join(expected)
+    assert [(plugin, hook) for plugin, hook, _ in listener.failures] == [("Processor", "process_utterance")] * 5
+    assert client.stats.plugins[0].unprocessed == 5
+    assert "word" not in client.transcript.text if required else client.transcript.words
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_hanging_processor_costs_one_wait(*, required: bool) -> None:
+    """After its time the utterance goes on without it, and so do those that come while it still hangs."""
+    release, listener = threading.Event(), Listener()
+    policy = LanePolicy(required=required, process_timeout=0.2)
+    with serving(obedient(*SAID, metadata())) as service:
+        hanging = processor(lambda _: release.wait(SOON) and None, policy)
+        client = StreamClient(RAW, url=service.url, plugins=[hanging, listener], timeouts=Timeouts(close=0.2))
+        client.open()
+        client.send(b"audio")
+        started = time.monotonic()
+        transcript = client.close()
+        took = time.monotonic() - started
+        stats = client.stats.plugins[0]
+        release.set()
+        assert client._stream.dispatcher._lanes[0]._worker.wait(Deadline(SOON))
+
+    assert took < SOON / 2
+    assert listener.texts == ([WITHHELD] * 5 if required else WORDS)
+    assert transcript == listener.transcripts[0]
+    assert ("word0" in transcript.text) is not required
+    assert [(hook, type(error)) for _, hook, error in listener.failures] == [("process_utterance", PluginOverrun)]
+    assert (stats.unprocessed, stats.busy_in) == (5, "process_utterance")
+
+
+def test_a_processor_that_has_hung_is_asked_again_when_it_is_back() -> None:
+    """Nothing is given up for good."""
+    entered, release, back = threading.Event(), threading.Event(), threading.Event()
+
+    def process(utterance: Utterance) -> Utterance:
+        if utterance.index == 0:
+            entered.set()
+            assert release.wait(SOON)
+        return attrs.evolve(utterance, text=f"{utterance.text}!")
+
+    class Ear(Listener):
+        @hookimpl
+        def on_plugin_error(self, plugin: str, hook: str, error: BaseException) -> None:
+            release.set()
+
+    def script(call: Call) -> None:
+        call.say(SAID[0])
+        assert release.wait(SOON)
+        while client.stats.plugins[0].busy_in:
+            back.wait(0.001)
+        call.say(*SAID[1:])
+        call.read_until()
+        call.end(metadata())
+
+    ear = Ear()
+    with serving(script) as service:
+        slow = processor(process, LanePolicy(process_timeout=0.05))
+        client = StreamClient(RAW, url=service.url, plugins=[slow, ear])
+        with client:
+            client.send(b"audio")
+
+    assert entered.is_set()
+    assert ear.texts == ["word0", "word1!", "word2!", "word3!", "word4!"]
+
+
+def test_close_keeps_its_budget_with_a_hanging_processor() -> None:
+    """What waits goes through without it, withheld where it is required, and the others are served."""
+    release, listener = threading.Event(), Listener()
+    with serving(obedient(*SAID, metadata())) as service:
+        hanging = processor(lambda _: release.wait(SOON) and None, LanePolicy(required=True, process_timeout=600))
+        client = StreamClient(RAW, url=service.url, plugins=[hanging, listener])
+        client.open()
+        client.send(b"audio")
+        started = time.monotonic()
+        transcript = client.close(timeout=1.0)
+        took = time.monotonic() - started
+        release.set()
+        assert client._stream.dispatcher._lanes[0]._worker.wait(Deadline(SOON))
+
+    assert took < 3.0
+    assert transcript.text == " ".join([WITHHELD] * 5)
+    assert listener.texts == [WITHHELD] * 5
+    assert len(listener.transcripts) == 1
+
+
+def test_nothing_is_lost_when_more_waits_than_may() -> None:
+    """A processor that does not keep up is passed over before anything is left out."""
+    listener = Listener()
+    said = [final(f"word{number}", float(number)) for number in range(40)]
+    slow = processor(take(0.3), LanePolicy(process_timeout=0.3, max_events=1000))
+
+    listener.lane_policy = LanePolicy(max_events=1000)  # type: ignore[attr-defined]
+    client = run(slow, listener, said=said, buffer=BufferPolicy(max_events=5))
+
+    assert listener.texts == [f"word{number}" for number in range(40)]
+    assert client.transcript.text == " ".join(listener.texts)
+    assert client.stats.plugins[0].unprocessed > 0
+
+
+class Careless:
+    """A plugin as a lane sees it, that answers, raises or dawdles as chance has it, and keeps what it is told."""
+
+    hears = False
+    hook_stats = ()
+    busy = None
+
+    def __init__(self, name: str, seed: int, policy: LanePolicy, *, is_processor: bool) -> None:
+        self.name = name
+        self.policy = policy
+        self.is_processor = is_processor
+        self.told: list[Event | Audio] = []
+        self._chance = random.Random(seed)
+
+    def wants(self, event: Event) -> bool:
+        return isinstance(event, Utterance | Results | Closed)
+
+    def notify(self, stream: object, event: Event | Audio, report: Report) -> None:
+        self.told.append(event)
+
+    def processor_of(self, event: Event) -> str | None:
+        return "process_utterance" if self.is_processor and isinstance(event, Utterance) else None
+
+    def process(self, stream: object, event: Result | Utterance) -> Result | Utterance:
+        assert isinstance(event, Utterance)
+        chance = self._chance.random()
+        if chance < 0.2:
+            raise ValueError("chance")
+        if chance < 0.3:
+            threading.Event().wait(self.policy.process_timeout * 2)
+        return attrs.evolve(event, text=event.text.replace("secret", "#"))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_processors_do_each_event_arrives_once_in_order(seed: int) -> None:
+    """With failing and dawdling processors and short queues; what a required one has not seen shows no words."""
+    chance = random.Random(seed)
+    policies = [LanePolicy(process_timeout=0.002, required=True), LanePolicy(process_timeout=0.002)]
+    chance.shuffle(policies)
+    processors = [Careless(f"p{n}", seed + n, policy, is_processor=True) for n, policy in enumerate(policies)]
+    listener = Careless("listener", seed, LanePolicy(max_events=1000), is_processor=False)
+    dispatcher = Dispatcher(chance.choice([3, 50]))
+    for plugin in (processors[0], listener, processors[1]):
+        dispatcher.add(plugin, None)
+    dispatcher.start()
+    utterances = [Utterance(number, float(number), number + 1.0, f"secret {number}") for number in range(60)]
+    finals = [Results(float(number), 1.0, is_final=True) for number in range(60)]
+    for utterance, result in zip(utterances, finals, strict=True):
+        dispatcher.publish([result, utterance])
+        if chance.random() < 0.3:
+            threading.Event().wait(0.001)
+    dispatcher.publish([Closed(Transcript(tuple(utterances)))])
+    assert dispatcher.wait(Deadline(SOON), SOON)
+
+    *told, closed = listener.told
+    assert [event for event in told if isinstance(event, Results)] == finals
+    heard = [event for event in told if isinstance(event, Utterance)]
+    assert [utterance.index for utterance in heard] == list(range(60))
+    assert told[::2] == finals
+    assert {utterance.text for utterance in heard} <= {WITHHELD, *(f"# {number}" for number in range(60))}
+    assert isinstance(closed, Closed)
+    assert closed.transcript.utterances == tuple(heard)
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (Utterance(3, 1.0, 2.0, "secret", speaker=2), WITHHELD),
+        (Results(1.0, 2.0, is_final=True, raw={"a": "secret"}), ""),
+        (TurnInfo("Update", 0, 0.0, 1.0, "secret", raw={"a": "secret"}), WITHHELD),
+    ],
+)
+def test_withheld_words_leave_no_trace(event: Event, text: str) -> None:
+    """The place and the time stay, the words are gone, also those of the raw message."""
+    assert isinstance(event, Utterance | Results | TurnInfo)
+    cleaned = withheld(event)
+
+    assert "secret" not in repr(cleaned)
+    assert (cleaned.start, cleaned.end) == (event.start, event.end)
+    assert (cleaned.text if isinstance(cleaned, Utterance) else cleaned.transcript) == text
