@@ -7,7 +7,8 @@ from pathlib import Path
 from streamclient_plugins.webhook import courier as courier_module
 from streamclient_plugins.webhook.courier import Courier, Delivery
 from streamclient_plugins.webhook.outbox import Letter, Outbox
-from streamclient_plugins.webhook.post import Poster, Target
+from streamclient_plugins.webhook.post import Poster
+from streamclient_plugins.webhook.target import Target
 
 __all__ = ["ENDPOINT", "LEASE", "letter"]
 

@@ -6,11 +6,11 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from attrs import define, field
 from attrs.converters import optional
@@ -19,8 +19,11 @@ from streamclient import LanePolicy, StreamView, Transcript, hookimpl
 from streamclient_plugins.facts import EventReporter, to_json
 from streamclient_plugins.webhook.courier import Courier, Delivery
 from streamclient_plugins.webhook.outbox import Letter, Outbox
-from streamclient_plugins.webhook.post import Poster, Target
 from streamclient_plugins.webhook.signing import Signer
+from streamclient_plugins.webhook.target import Target
+
+if TYPE_CHECKING:
+    from streamclient_plugins.webhook.post import Poster
 
 __all__ = ["OUTBOX_VARIABLE", "SECRET_VARIABLE", "URL_VARIABLE", "Webhook", "default_outbox"]
 
@@ -29,6 +32,8 @@ log = logging.getLogger("streamclient.webhook")
 URL_VARIABLE = "STREAMCLIENT_WEBHOOK_URL"
 SECRET_VARIABLE = "STREAMCLIENT_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 OUTBOX_VARIABLE = "STREAMCLIENT_WEBHOOK_OUTBOX"
+
+EXTRA = "`pip install 'streamclient[webhook]'`"
 
 EventName = Literal["open", "final", "utterance", "disconnect", "reconnect", "error", "plugin_error", "close"]
 
@@ -57,9 +62,7 @@ def default_outbox() -> Path:
     try:
         from platformdirs import user_state_dir
     except ImportError as error:
-        raise ValueError(
-            "outbox=PATH is needed, or `pip install 'streamclient[webhook]'`, which finds a place for it"
-        ) from error
+        raise ValueError(f"outbox=PATH is needed, or platformdirs, which finds a place for it: {EXTRA}") from error
     return Path(user_state_dir("streamclient", appauthor=False)) / "outbox.sqlite"
 
 
@@ -117,7 +120,8 @@ class Webhook(EventReporter):
         self._target = Target(self.url, Signer(self.secret), self.ca_file, self.allow_private, self.timeout, self.name)
         # At the end of a stream it is to wait for the receiver, which is no sign of trouble.
         self.lane_policy = LanePolicy(slow_after=self.drain + 2.0)
-        # Early: before there is a stream that would go on without its outbox.
+        # Early: before there is a stream that would go on without them.
+        self._poster().close()
         Outbox(self.path).close()
 
     @property
@@ -128,11 +132,8 @@ class Webhook(EventReporter):
     @contextmanager
     def delivery(self, outbox: Outbox) -> Iterator[Delivery]:
         """Deliver from an outbox without a stream."""
-        poster = Poster(self._target)
-        try:
+        with closing(self._poster()) as poster:
             yield Delivery(outbox, self.endpoint, poster, self._lease)
-        finally:
-            poster.close()
 
     @hookimpl
     def on_open(self, stream: StreamView) -> None:
@@ -161,6 +162,13 @@ class Webhook(EventReporter):
         outbox.put(self._letter(stream, event, facts), self.max_waiting)
         self._sequence += 1
         courier.notice()
+
+    def _poster(self) -> "Poster":
+        try:
+            from streamclient_plugins.webhook.post import Poster
+        except ImportError as error:
+            raise ValueError(f"webhook needs h11: {EXTRA}") from error
+        return Poster(self._target)
 
     @property
     def _lease(self) -> float:
@@ -191,7 +199,7 @@ class Webhook(EventReporter):
         if self._box is None:
             self._box = Outbox(self.path)
         if self._courier is None:
-            self._courier = Courier(self.path, self.endpoint, Poster(self._target), stream.id, self._lease)
+            self._courier = Courier(self.path, self.endpoint, self._poster(), stream.id, self._lease)
             # A stream that is stopped or forgotten says no `on_close`. The courier does not know the plugin.
             weakref.finalize(self, self._courier.stop).atexit = False
             self._courier.start()

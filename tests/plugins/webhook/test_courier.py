@@ -20,9 +20,10 @@ import trustme
 
 from streamclient_plugins.webhook.courier import Delivery
 from streamclient_plugins.webhook.outbox import Letter, Outbox
-from streamclient_plugins.webhook.post import Poster, Target
+from streamclient_plugins.webhook.post import Poster
 from streamclient_plugins.webhook.rules import SCHEDULE, Answer, Fate
 from streamclient_plugins.webhook.signing import Signer
+from streamclient_plugins.webhook.target import Target
 from tests.plugins.webhook.test_post import OLD
 from tests.support import receiver as answers
 from tests.support.receiver import Answerer, Receiver, receiving, server_context, status

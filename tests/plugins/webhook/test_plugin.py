@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -232,6 +234,31 @@ class TestReceivers:
         said = [message for message in caplog.messages if "410 Gone" in message]
         assert len(said) == 2
         assert all("streamclient outbox retry --all" in message for message in said)
+
+
+class TestExtra:
+    @pytest.mark.parametrize(
+        ("module", "options", "missing"),
+        [
+            ("h11", {"outbox": "box"}, "webhook needs h11"),
+            ("platformdirs", {}, "outbox=PATH is needed, or platformdirs"),
+        ],
+    )
+    def test_what_is_not_installed_is_named(
+        self, module: str, options: dict[str, str], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With what installs it, before there is a stream."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.delitem(sys.modules, "streamclient_plugins.webhook.post", raising=False)
+
+        with pytest.raises(ValueError, match=rf"^{missing}: `pip install 'streamclient\[webhook\]'`$"):
+            Webhook(url="http://localhost/", **options)  # type: ignore[arg-type]  # converted
+
+    def test_the_options_can_be_shown_without_it(self) -> None:
+        """Only posting needs it."""
+        code = "import sys; sys.modules['h11'] = None; from streamclient.cli import run; run(['plugins'])"
+        assert "Where to post to" in subprocess.check_output([sys.executable, "-c", code], text=True, timeout=30)
 
 
 class TestLife:

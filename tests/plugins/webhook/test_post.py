@@ -14,9 +14,10 @@ import trustme
 
 from streamclient_plugins.webhook.addresses import is_public
 from streamclient_plugins.webhook.outbox import Letter
-from streamclient_plugins.webhook.post import Poster, Target
+from streamclient_plugins.webhook.post import Poster
 from streamclient_plugins.webhook.rules import Answer
 from streamclient_plugins.webhook.signing import Signer
+from streamclient_plugins.webhook.target import Target
 from tests.support import receiver as answers
 from tests.support.receiver import Receiver, receiving, server_context, status
 
@@ -25,6 +26,8 @@ NEW = "whsec_" + "A" * 40
 LETTER = Letter(7, "msg_1", "here", "stream-1", "utterance", '{"type":"stream.utterance","data":"Grüße"}'.encode(), 1.0)
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+BROKEN_OFF = "localhost closed the connection before the end of its answer"
 
 Post = Callable[..., Answer]
 
@@ -118,14 +121,16 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("answer", "error"),
         [
-            (answers.silence, "localhost closed the connection without an answer"),
+            (answers.silence, BROKEN_OFF),
             (answers.reset, "no connection with localhost: Connection reset by peer"),
-            (answers.half_head, "no whole answer of localhost: IncompleteRead"),
-            (answers.raw(b"HTTP/1.1 200 OK\r\n"), "no whole answer of localhost: IncompleteRead"),
-            (answers.raw(CHUNKED + b"2\r\nok\r\n"), "no whole answer of localhost: IncompleteRead"),
-            (answers.raw(CHUNKED + b"9\r\nok"), "no whole answer of localhost: IncompleteRead"),
-            (answers.half_body, "no whole answer of localhost: IncompleteRead"),
-            (answers.garbage, "no whole answer of localhost: BadStatusLine"),
+            (answers.half_head, BROKEN_OFF),
+            (answers.raw(b"HTTP/1.1 200 OK\r\n"), BROKEN_OFF),
+            (answers.raw(b"HTTP/1.1 100 Continue\r\n\r\n"), BROKEN_OFF),
+            (answers.raw(CHUNKED + b"2\r\nok\r\n"), BROKEN_OFF),
+            (answers.raw(CHUNKED + b"9\r\nok"), BROKEN_OFF),
+            (answers.half_body, BROKEN_OFF),
+            (answers.garbage, "localhost does not answer in HTTP"),
+            (answers.raw(b"HTTP/1.1 200 " + b"O" * 99_999), "localhost does not answer in HTTP"),
         ],
     )
     def test_what_is_no_whole_answer_is_none(self, post: Post, answer: answers.Answerer, error: str) -> None:
@@ -140,10 +145,11 @@ class TestAnswers:
             CHUNKED + b"2\r\nok\r\n0\r\n\r\n",
             b"HTTP/1.0 200 OK\r\n\r\nto the end",
             b"HTTP/1.1 204\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         ],
     )
     def test_every_form_of_a_whole_answer_is_one(self, post: Post, body: bytes) -> None:
-        """In chunks, up to the end of the connection, and without a body."""
+        """In chunks, up to the end of the connection, without a body, and after one that is not the last."""
         with receiving([answers.raw(body)]) as receiver:
             assert post(receiver).is_success
 
@@ -229,6 +235,23 @@ class TestBounds:
         assert not answer.is_success
         assert time.monotonic() - before < 10
         assert not poster.post(LETTER, 1.0).is_success
+
+    def test_a_greeting_can_be_cut(self) -> None:
+        """That of TLS, which nobody answers."""
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            poster = Poster(Target(f"https://127.0.0.1:{server.getsockname()[1]}/", timeout=20))
+            said: list[Answer] = []
+            thread = threading.Thread(target=lambda: said.append(poster.post(LETTER, 1.0)))
+            before = time.monotonic()
+            thread.start()
+            with closing(server.accept()[0]) as greeted:
+                assert greeted.recv(1)
+                poster.cut()
+                thread.join()
+            poster.close()
+
+        assert not said[0].is_success
+        assert time.monotonic() - before < 10
 
     def test_a_connection_that_was_left_is_replaced(self, post: Post) -> None:
         """The receiver has closed it while nothing was to say."""
@@ -360,11 +383,14 @@ class TestUrls:
         assert "pa55" not in str(caught.value)
 
     def test_a_secret_path_is_in_no_log_and_no_error(self, post: Post, caplog: pytest.LogCaptureFixture) -> None:
-        """Not even at the finest level, nor when the receiver's answer is broken."""
+        """Not even at the finest level, nor when the receiver repeats it, or its answer is broken."""
         broken_head = answers.raw(b"HTTP/1.1 500 No\r\nBad Header\r\nContent-Length: 0\r\n\r\n")
         with caplog.at_level(logging.DEBUG):
-            with receiving([status(302, Location="/x"), broken_head, answers.garbage]) as receiver:
-                said = [str(post(receiver)) for _ in range(3)]
+            echo = status(302, Location="/hook/?token=hidden")
+            with receiving(
+                [echo, broken_head, answers.garbage, answers.raw(b"/hook?token=hidden\r\n\r\n")]
+            ) as receiver:
+                said = [str(post(receiver)) for _ in range(4)]
             said.append(str(post(receiver)))
 
         assert "hidden" not in caplog.text + "".join(said)
