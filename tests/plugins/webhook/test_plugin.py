@@ -241,7 +241,7 @@ class TestExtra:
         ("module", "options", "missing"),
         [
             ("h11", {"outbox": "box"}, "webhook needs h11"),
-            ("platformdirs", {}, "outbox=PATH is needed, or platformdirs"),
+            ("platformdirs", {}, "outbox=PATH is needed, or platformdirs, which finds a place for it"),
         ],
     )
     def test_what_is_not_installed_is_named(
