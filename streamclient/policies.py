@@ -69,9 +69,9 @@ class Timeouts:
     Args:
         connect: one connection attempt: name look-up, TCP, TLS and the websocket handshake together.
         send: one write that makes no progress; the connection then counts as broken.
-        close: no message from the server while closing.
+        close: no message from the server while closing; pings and pongs are none.
         keepalive: time without audio before a KeepAlive (the service gives up after 10 s).
-        ping: interval of websocket pings.
+        ping: interval of websocket pings; after CloseStream, how long the server may be silent before one is sent.
         pong: wait for the answer to a ping; the connection then counts as broken.
         exit: budget for closing open streams when the interpreter exits.
     """

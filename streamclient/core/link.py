@@ -44,9 +44,11 @@ class Link:
     drain_until: float = inf
     writing: bool = False
     last_write: float = 0.0
-    last_receive: float = 0.0
+    last_message: float = 0.0
+    last_sign: float = 0.0
     last_ping: float = 0.0
-    pong_until: float = inf
+    unanswered_ping: float = inf
+    lag_at_ping: float = 0.0
     close_frame: tuple[int, str] | None = None
     metadata: Metadata | None = None
     summarised: bool = False
@@ -57,12 +59,16 @@ class Link:
     @classmethod
     def up(cls, now: float, base: Place, greeting: tuple[Frame, ...]) -> "Link":
         """A connection that has just been built; ``greeting`` goes before all else."""
-        return cls(Phase.UP, base, greeting, last_write=now, last_receive=now, last_ping=now)
+        return cls(Phase.UP, base, greeting, last_write=now, last_message=now, last_sign=now, last_ping=now)
 
     def heard(self, now: float) -> None:
-        """The server has shown that it lives."""
-        self.last_receive = now
-        self.pong_until = inf
+        """The server has shown that it lives; whether it gets on, only its messages show."""
+        self.last_sign = now
+        self.unanswered_ping = inf
+
+    def silence(self, now: float) -> float:
+        """Seconds for which it may have been dead without saying so; a server that was not asked is not silent."""
+        return 0.0 if self.unanswered_ping == inf else now - self.last_sign
 
     def take_note(self, message: Message) -> None:
         """What a message says of the connection itself."""

@@ -27,9 +27,12 @@ class Outage:
         self._disconnected = 0.0
         self._connected: float | None = None
 
-    def begin(self, now: float) -> None:
-        """The connection is lost. One that never worked belongs to the outage before it."""
-        if self._connected is not None and now - self._connected >= STABLE:
+    def begin(self, now: float, *, silence: float = 0.0) -> None:
+        """The connection is lost, after so many seconds of silence; those it may have been dead already.
+
+        One that never worked belongs to the outage before it.
+        """
+        if self._connected is not None and now - silence - self._connected >= STABLE:
             self.works()
         self._disconnected = now
         if self._began is None:

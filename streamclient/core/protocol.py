@@ -214,6 +214,7 @@ class Protocol:
         """A message of the server; what it means for hooks, in order."""
         link = self._link
         link.heard(now)
+        link.last_message = now
         link.take_note(message)
         most, again = self._upload.most_seconds, self._reconnects > 0
         events, progress = self._heard.receive(message, link.base.seconds, most, again=again)
@@ -283,7 +284,7 @@ class Protocol:
             self._settle()
             self._link = Link()
         self._last_close = ended.close_frame
-        events = self._begin_outage(now) if self._lost is not None and not self._has_ended else ()
+        events = self._begin_outage(now, ended) if self._lost is not None and not self._has_ended else ()
         return Release(answer_close=ended.close_frame is not None, events=events)
 
     def _next_connection(self, now: float) -> Action:
@@ -409,11 +410,11 @@ class Protocol:
             error.retryable = False
         return error.retryable
 
-    def _begin_outage(self, now: float) -> tuple[Event, ...]:
+    def _begin_outage(self, now: float, ended: Link) -> tuple[Event, ...]:
         """What is to be told of a lost connection; nothing when the stream ends with it."""
         assert self._outage is not None
         assert self._lost is not None
-        self._outage.begin(now)
+        self._outage.begin(now, silence=ended.silence(now))
         delay = self._outage.next_delay(now)
         if delay is None:
             self._give_up(self._lost, None)

@@ -28,7 +28,7 @@ class Vitals:
         self._keep_alive = keep_alive
 
     def due(self, link: Link, lag: float, now: float) -> list[Frame]:
-        """What is to be sent now; after CloseStream nothing more is, not even this.
+        """What is to be sent now.
 
         Args:
             link: the connection.
@@ -36,15 +36,14 @@ class Vitals:
             now: the time.
         """
         frames: list[Frame] = []
-        if link.close_stream_sent:
-            return frames
-        if self._keep_alive and now >= link.last_write + self._timeouts.keepalive:
+        if now >= self._until_keep_alive(link):
+            assert self._keep_alive is not None
             self.keepalives_sent += 1
             frames.append(Frame(FrameKind.TEXT, self._keep_alive))
-        if now >= link.last_ping + self._timeouts.ping:
+        if now >= self._until_ping(link):
             link.last_ping = now
-            if link.pong_until == inf:
-                link.pong_until = now + self._timeouts.pong + lag
+            if link.unanswered_ping == inf:
+                link.unanswered_ping, link.lag_at_ping = now, lag
             frames.append(Frame(FrameKind.PING))
         return frames
 
@@ -54,32 +53,49 @@ class Vitals:
 
     def next_deadline(self, link: Link, close_asked: float, *, needs_finals: bool = False) -> float | None:
         """When to look again; ``None`` for never. ``needs_finals`` while a caller waits for room that they make."""
-        deadline = min(self._until_close(link, close_asked), link.pong_until, link.drain_until)
-        if not link.close_stream_sent and link.drain_until == inf:
-            deadline = min(deadline, link.last_ping + self._timeouts.ping)
-            if self._keep_alive:
-                deadline = min(deadline, link.last_write + self._timeouts.keepalive)
-            if needs_finals:
+        deadline = min(self._until_close(link, close_asked), self._until_pong(link), link.drain_until)
+        if link.drain_until == inf:
+            deadline = min(deadline, self._until_ping(link), self._until_keep_alive(link))
+            if needs_finals and not link.close_stream_sent:
                 deadline = min(deadline, self._until_stuck(link))
         return None if deadline == inf else deadline
 
     def is_overdue(self, link: Link, close_asked: float, now: float) -> bool:
         """Whether the connection is to be given up; why is in ``link.reason``, unless there was a reason before."""
         reason: StreamClientError | None = None
-        if now >= self._until_close(link, close_asked):
-            reason = CloseTimeout(f"The server said nothing for {self._timeouts.close:g} s while closing")
-        elif now >= link.pong_until:
+        gives_up = now >= self._until_close(link, close_asked)
+        if now >= self._until_pong(link) or (gives_up and now >= link.unanswered_ping + self._timeouts.pong):
             silence = "Connection lost: the server does not answer pings"
             reason = ConnectionLost(silence, code=ABNORMAL, hint=NETWORK)
+        elif gives_up:
+            reason = CloseTimeout(f"The server said nothing for {self._timeouts.close:g} s while closing")
         elif now < link.drain_until:
             return False
         link.reason = link.reason or reason
         return True
 
+    def _until_keep_alive(self, link: Link) -> float:
+        """After CloseStream no more messages are sent."""
+        if self._keep_alive is None or link.close_stream_sent:
+            return inf
+        return link.last_write + self._timeouts.keepalive
+
+    def _until_ping(self, link: Link) -> float:
+        """After CloseStream only a server that has long been silent is asked whether it is there."""
+        if link.close_stream_sent:
+            return max(link.last_ping, link.last_write, link.last_message) + self._timeouts.ping
+        return link.last_ping + self._timeouts.ping
+
+    def _until_pong(self, link: Link) -> float:
+        return link.unanswered_ping + self._timeouts.pong + link.lag_at_ping
+
     def _until_close(self, link: Link, close_asked: float) -> float:
-        """While closing, a server that says nothing for too long is given up; what still goes out is progress."""
-        return max(close_asked, link.last_receive, link.last_write) + self._timeouts.close
+        """While closing, a server that says nothing for too long is given up; what still goes out is progress.
+
+        One that answers no ping either is gone, however much audio a ping had in front of it.
+        """
+        return max(close_asked, link.last_message, link.last_write) + self._timeouts.close
 
     def _until_stuck(self, link: Link) -> float:
         """A service that has said nothing for a while has nothing to say; it is asked for finals once."""
-        return inf if link.asked_for_finals else link.last_receive + PATIENCE
+        return inf if link.asked_for_finals else link.last_message + PATIENCE

@@ -70,6 +70,15 @@ def test_a_connection_that_stands_for_long_ends_the_outage() -> None:
     assert lost.next_delay(101.0 + STABLE) == 1.0
 
 
+def test_a_connection_that_was_silent_did_not_stand_for_so_long() -> None:
+    """One that swallows everything from the start is noticed late, and does not count as one that works."""
+    lost = outage(initial_delay=1.0, max_outage=5.0)
+    lost.next_delay(100.0)
+    lost.connected(101.0)
+    lost.begin(101.0 + STABLE, silence=STABLE)
+    assert lost.next_delay(101.0 + STABLE) is None
+
+
 def test_delays_may_grow_as_fast_as_they_like() -> None:
     """After many attempts of a steep policy the delay is the longest one, and no number is too large."""
     outage = Outage(ReconnectPolicy(initial_delay=1.0, multiplier=1e300, max_delay=5.0), lambda: 1.0)

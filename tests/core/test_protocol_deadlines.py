@@ -4,17 +4,35 @@ from collections.abc import Callable
 from math import inf
 
 import pytest
+from attrs import evolve
 
+from streamclient.audio import Span
 from streamclient.core.actions import Frame, FrameKind, HangUp, Wait, Write
 from streamclient.errors import CloseTimeout, ConnectionLost
-from streamclient.policies import Timeouts
-from tests.support.messages import final, interim
-from tests.support.stream import CLOSE_STREAM, FRAME, KEEP_ALIVE, PING, SECOND, Stream
+from streamclient.events import StreamState
+from streamclient.policies import ReconnectPolicy, Timeouts
+from tests.support.messages import final, interim, summary
+from tests.support.stream import CLOSE_STREAM, FRAME, KEEP_ALIVE, PING, SECOND, TIMEOUTS, Stream
+
+AT_ONCE = ReconnectPolicy(initial_delay=0.0)
+
+
+def wait_for_hang_up(stream: Stream) -> list[Frame]:
+    """Let the time go by until the connection is given up; what is written meanwhile."""
+    frames: list[Frame] = []
+    while not isinstance(action := stream.act(), HangUp):
+        if isinstance(action, Write):
+            frames += action.frames
+        else:
+            assert isinstance(action, Wait)
+            assert action.until is not None
+            stream.now = action.until
+    return frames
 
 
 def test_server_that_says_nothing_while_closing_is_given_up() -> None:
     """After Timeouts.close seconds without a message the stream fails; the error has all that came."""
-    stream = Stream().open()
+    stream = Stream(timeouts=Timeouts(close=30.0, ping=inf)).open()
     stream.hear(final("one", 0.0, 1.0))
     stream.close()
     assert stream.wakes_in() == 30.0
@@ -30,7 +48,7 @@ def test_server_that_says_nothing_while_closing_is_given_up() -> None:
 
 def test_every_message_is_progress_while_closing() -> None:
     """A server that works through a backlog is waited for as long as it says something."""
-    stream = Stream().open()
+    stream = Stream(timeouts=Timeouts(close=30.0, ping=inf)).open()
     stream.close()
     for number in range(10):
         stream.now += 29.0
@@ -42,7 +60,7 @@ def test_every_message_is_progress_while_closing() -> None:
 
 def test_audio_that_still_goes_out_is_progress() -> None:
     """The patience with a silent server begins when it has been asked."""
-    stream = Stream().open()
+    stream = Stream(timeouts=Timeouts(close=30.0, ping=inf)).open()
     stream.protocol.accept(SECOND)
     stream.protocol.request_close(stream.now)
     stream.now += 29.0
@@ -52,12 +70,82 @@ def test_audio_that_still_goes_out_is_progress() -> None:
 
 def test_write_that_takes_long_is_progress_when_it_is_done() -> None:
     """A slow network that takes the audio at last is no silent server."""
-    stream = Stream().open()
+    stream = Stream(timeouts=Timeouts(close=30.0, ping=inf)).open()
     stream.protocol.accept(SECOND)
     stream.protocol.request_close(stream.now)
     assert isinstance(stream.act(), Write)
     assert stream.written(after=100.0) == []
     assert stream.wakes_in() == 30.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda stream: stream.protocol.receive_pong(stream.now),
+        lambda stream: stream.protocol.receive_ping(b"", stream.now),
+    ],
+    ids=["pong", "ping"],
+)
+def test_control_frames_are_no_progress_while_closing(answer: Callable[[Stream], None]) -> None:
+    """A server that is there and says nothing is given up too: neither its pongs nor its pings are messages."""
+    stream = Stream().open()
+    stream.protocol.accept(SECOND)
+    stream.written()
+    stream.close()
+    asked = stream.now
+    for _ in range(5):
+        stream.now += 5.0
+        answer(stream)
+        stream.written()
+    wait_for_hang_up(stream)
+    assert stream.now - asked == TIMEOUTS.close
+    stream.end(None)
+    assert isinstance(stream.protocol.error, CloseTimeout)
+
+
+@pytest.mark.parametrize("ahead", [0.25, 8.0, 60.0])
+def test_connection_that_dies_while_closing_is_built_again(ahead: float) -> None:
+    """It swallows everything after CloseStream; pings find out, at the latest when the server's time is up."""
+    sound = bytes(int(ahead * len(SECOND)))
+    stream = Stream(reconnect=AT_ONCE).open()
+    stream.protocol.accept(sound)
+    stream.written()
+    assert stream.close() == [CLOSE_STREAM]
+    asked = stream.now
+    frames = wait_for_hang_up(stream)
+    assert set(frames) == {PING}
+    assert stream.now - asked == min(TIMEOUTS.ping + TIMEOUTS.pong + ahead, TIMEOUTS.close)
+    stream.reconnect()
+    assert stream.state is StreamState.CLOSING
+    *again, last = stream.written()
+    assert (b"".join(bytes(frame.payload) for frame in again), last) == (sound, CLOSE_STREAM)  # type: ignore[arg-type]
+    stream.hear(final("one", 0.0, ahead), summary(ahead))
+    stream.end()
+    assert stream.protocol.transcript().complete
+
+
+def test_connections_that_die_while_closing_are_one_outage() -> None:
+    """A network that lets connections come about and then swallows everything does not hold up close() for ever."""
+    stream = Stream(reconnect=evolve(AT_ONCE, max_outage=60.0)).open()
+    stream.protocol.accept(SECOND)
+    stream.close()
+    for _ in range(4):
+        wait_for_hang_up(stream)
+        stream.reconnect()
+    wait_for_hang_up(stream)
+    stream.end(None)
+    assert isinstance(stream.protocol.error, ConnectionLost)
+    assert stream.protocol.error.unconfirmed == Span(0.0, 1.0)
+
+
+def test_connection_that_dies_before_the_first_ping_is_due_counts_as_a_silent_server() -> None:
+    """Where Timeouts.close is shorter than that, nobody can know that the server is gone."""
+    stream = Stream(timeouts=Timeouts(close=5.0)).open()
+    stream.close()
+    stream.now += 5.0
+    assert stream.act() == HangUp()
+    stream.end(None)
+    assert isinstance(stream.protocol.error, CloseTimeout)
 
 
 def test_silence_before_closing_does_not_count() -> None:
@@ -191,12 +279,13 @@ def test_pings_go_on_while_keepalives_do() -> None:
 
 
 def test_nothing_but_pongs_follows_close_stream() -> None:
-    """No KeepAlive and no ping of ours; the server's pings are still answered."""
+    """No KeepAlive, and no ping of ours while the server speaks; its pings are still answered."""
     stream = Stream().open()
+    stream.written(after=9.0)  # a ping is nearly due
     stream.close()
     for _ in range(3):
+        assert stream.written(after=9.9) == []
         stream.hear(interim("", 0.0, 1.0))
-        assert stream.written(after=20.0) == []
     stream.protocol.receive_ping(b"are you there", stream.now)
     assert stream.written() == [Frame(FrameKind.PONG, b"are you there")]
 

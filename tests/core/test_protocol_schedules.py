@@ -172,11 +172,11 @@ class Player(Stream):
             self.check_complete(transcript.close_code)
 
     def check_frames(self) -> None:
-        """One CloseStream, nothing but pongs after it, and what was accepted before it, in order, once."""
+        """One CloseStream, no message after it, and what was accepted before it, in order, once."""
         assert self.frames.count(CLOSE_STREAM) <= 1
         if CLOSE_STREAM in self.frames:
             rest = self.frames[self.frames.index(CLOSE_STREAM) + 1 :]
-            assert {frame.kind for frame in rest} <= {FrameKind.PONG}
+            assert {frame.kind for frame in rest} <= {FrameKind.PONG, FrameKind.PING}
             assert flat(self.sent) == flat(self.accepted)
         whole = flat(self.accepted)
         assert whole.startswith(flat(self.sent))

@@ -7,6 +7,7 @@ from math import inf
 from random import Random
 
 import pytest
+from attrs import evolve
 
 from streamclient import (
     BufferPolicy,
@@ -132,23 +133,67 @@ def test_a_write_that_is_stuck_ends_a_stream_that_does_not_reconnect() -> None:
     assert caught.value.unconfirmed
 
 
-def test_a_connection_that_dies_while_closing_is_given_up() -> None:
-    """After CloseStream nothing more is sent, so silence has a deadline of its own."""
-    heard = threading.Event()
+def test_a_connection_that_dies_while_closing_is_built_again() -> None:
+    """After CloseStream the network swallows everything: pings find out, and another connection brings the rest."""
 
-    def mute(call: Call) -> None:
+    def deaf(call: Call) -> None:
         call.read_until()
-        heard.set()
+        if call is service.calls[0]:
+            call.say(final("before", 0.0, 0.05))
+            wait_until(lambda: bool(client.transcript.words))
+            relay.lines[0].swallow()
+            call.read_to_end()
+        else:
+            call.end(final("after", 0.0, 0.05), metadata(0.05))
+
+    with serving(deaf) as service, relaying(service.url) as relay:
+        client = StreamClient(RAW, url=relay.url, reconnect=QUICK, timeouts=EAGER)
+        client.open()
+        client.send(TENTH)
+        transcript = client.close(timeout=SOON)
+        assert [call.audio for call in service.calls] == [TENTH, TENTH[1600:]]
+    assert transcript.complete
+    assert transcript.text == "before after"
+    assert "does not answer pings" in str(outages(client)[0])
+
+
+def test_a_connection_that_dies_after_the_last_word_costs_none() -> None:
+    """The summary came, and then nothing: what is missing is the server's close frame alone."""
+
+    def script(call: Call) -> None:
+        call.read_until()
+        call.say(final("all", 0.0, 0.1), metadata(0.1))
+        wait_until(lambda: client.transcript.metadata is not None)
         relay.lines[0].swallow()
         call.read_to_end()
 
-    with serving(mute) as service, relaying(service.url) as relay:
-        client = StreamClient(RAW, url=relay.url, reconnect=QUICK, timeouts=Timeouts(close=0.3))
+    with serving(script) as service, relaying(service.url) as relay:
+        client = StreamClient(RAW, url=relay.url, reconnect=QUICK, timeouts=EAGER)
         client.open()
         client.send(TENTH)
+        transcript = client.close(timeout=SOON)
+        assert len(service.calls) == 1
+    assert (transcript.complete, transcript.text, transcript.close_code) == (True, "all", 1006)
+
+
+def test_a_server_that_answers_pings_and_says_nothing_is_given_up() -> None:
+    """It is there, so another connection would not help; pings and pongs are no progress, its own neither."""
+
+    def mute(call: Call) -> None:
+        call.read_until()
+        while not call.ws.protocol.close_expected():
+            call.ws.ping()
+            time.sleep(0.02)  # far more often than Timeouts.close
+
+    with serving(mute) as service:
+        client = StreamClient(RAW, url=service.url, reconnect=QUICK, timeouts=evolve(EAGER, close=0.5))
+        client.open()
+        client.send(TENTH)
+        began = time.monotonic()
         with pytest.raises(CloseTimeout):
             client.close()
-        assert heard.is_set()
+        assert time.monotonic() - began < SOON
+        assert len(service.calls) == 1
 
 
 def pausing(line: Line, seconds: float) -> threading.Thread:

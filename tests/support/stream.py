@@ -8,7 +8,7 @@ from streamclient.errors import ConnectionLost
 from streamclient.events import Event, StreamState
 from streamclient.messages import Message
 from streamclient.options import ListenOptions
-from streamclient.policies import BufferPolicy, Timeouts
+from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts
 
 RAW = ListenOptions(encoding="linear16", sample_rate=16000)
 CONTAINER = ListenOptions()
@@ -24,9 +24,14 @@ BROKEN = ConnectionLost("Connection lost: it broke", code=1006)
 class Stream:
     """A protocol and those around it: the writer does what the protocol says, the test is caller and server."""
 
-    def __init__(self, options: ListenOptions = RAW, timeouts: Timeouts = TIMEOUTS) -> None:
+    def __init__(
+        self,
+        options: ListenOptions = RAW,
+        timeouts: Timeouts = TIMEOUTS,
+        reconnect: ReconnectPolicy | None = None,
+    ) -> None:
         self.now = 1000.0
-        self.protocol = Protocol(options, timeouts, BufferPolicy())
+        self.protocol = Protocol(options, timeouts, BufferPolicy(), reconnect)
         self.events: list[Event] = []
 
     def open(self) -> "Stream":
@@ -74,6 +79,15 @@ class Stream:
         self.protocol.receive_end(close, None if close else BROKEN)
         assert self.act() == Release(answer_close=close is not None)
         self.finish()
+
+    def reconnect(self) -> None:
+        """The connection breaks without a close frame, and another one stands at once."""
+        self.protocol.receive_end(None, BROKEN)
+        action = self.act()
+        assert isinstance(action, Release)
+        self.events += action.events
+        assert self.act() == Connect()
+        self.connected()
 
     def finish(self) -> None:
         """The end of the stream."""
