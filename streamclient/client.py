@@ -23,7 +23,7 @@ from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts, Trans
 from streamclient.threads import lifecycle
 from streamclient.threads.dispatch import Dispatcher
 from streamclient.threads.session import Session
-from streamclient.threads.worker import SLICE, Deadline
+from streamclient.threads.worker import SLICE, Deadline, wait_for
 from streamclient.wire.credentials import Credentials
 from streamclient.wire.dialing import Address
 from streamclient.wire.transport import Connection, connect
@@ -156,7 +156,15 @@ class StreamClient:
         connector = _Connector(stream_url(url, options), Credentials(api_key, access_token), transport, timeouts)
         dispatcher = Dispatcher(buffer.max_events)
         opening = Opening(options.encoding)
-        session = Session(self.id[:8], self._protocol, opening, connector, dispatcher.publish, dispatcher.taps)
+        session = Session(
+            self.id[:8],
+            self._protocol,
+            opening,
+            connector,
+            dispatcher.publish,
+            dispatcher.taps,
+            dispatcher.transcript,
+        )
         self._stream = _Stream(self.id, session, dispatcher, timeouts)
         view = _View(self.id, self._options, self._stream)
         for plugin in load_plugins(plugins):
@@ -194,16 +202,16 @@ class StreamClient:
             stream.dispatcher.start()
             stream.session.start()
             # The sender keeps the deadline; only a name look-up that hangs can make it late.
-            if not stream.session.wait_opened(Deadline(self._timeouts.connect + SLICE)):
+            if not wait_for(stream.session.opened, Deadline(self._timeouts.connect + SLICE)):
                 raise ConnectTimeout(f"Not connected after {self._timeouts.connect:g} s")
         except BaseException:
             stream.session.abort()
             stream.session.end_unstarted()
             stream.wait(Deadline(FAREWELL))
             raise
-        if stream.session.error is not None:
+        if stream.session.state is StreamState.FAILED:
             stream.wait(Deadline(self._timeouts.close))
-            self._raise_failure()
+            stream.session.check()
 
     def send(self, audio: bytes | bytearray | memoryview, timeout: float | None = None) -> None:
         """Accept audio: it will be sent, in order, or an error will say which of it has no transcript.
@@ -287,8 +295,7 @@ class StreamClient:
             stream.session.wait_ended(Deadline(FAREWELL))
         left = deadline.left()
         stream.dispatcher.wait(Deadline(left if left is None else max(left, FAREWELL / 4)), self._timeouts.close)
-        if stream.session.error is not None:
-            self._raise_failure()
+        stream.session.check()
         return self.transcript
 
     def abort(self) -> None:
@@ -328,7 +335,7 @@ class StreamClient:
     @property
     def transcript(self) -> Transcript:
         """What is known so far; from any thread, at any time."""
-        return self._stream.dispatcher.transcript(self._stream.session.transcript())
+        return self._stream.session.transcript()
 
     @property
     def request_ids(self) -> tuple[str, ...]:
@@ -352,13 +359,6 @@ class StreamClient:
                 "The events were not taken fast enough",
                 hint="Take them faster, or allow more (BufferPolicy.max_events).",
             )
-
-    def _raise_failure(self) -> None:
-        error = self._stream.session.error
-        assert error is not None
-        if isinstance(error, CloseTimeout):
-            error.transcript = self.transcript
-        raise error.again()
 
 
 def _forget(stream: _Stream) -> None:

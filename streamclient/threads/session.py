@@ -27,11 +27,11 @@ from streamclient.core.journal import Room
 from streamclient.core.opening import Opening
 from streamclient.core.parsing import parse_message
 from streamclient.core.protocol import Protocol
-from streamclient.errors import ConnectError, ConnectionLost, InvalidState, SendTimeout, SpillError, StreamClientError
+from streamclient.errors import CloseTimeout, ConnectError, ConnectionLost, InvalidState, SpillError, StreamClientError
 from streamclient.events import Event, StreamState, StreamStats, Transcript
 from streamclient.threads.spill import Spill, load
 from streamclient.threads.tap import Taps
-from streamclient.threads.worker import SLICE, Bell, Deadline, Worker, wait_for, was_called_within
+from streamclient.threads.worker import SLICE, Bell, Deadline, Worker, was_called_within
 from streamclient.wire.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
 
 __all__ = ["Session"]
@@ -51,6 +51,7 @@ class Session:
         connector: builds a connection; called in the sender thread with a question whether to give up.
         publish: takes events; called by one thread at a time, and must not wait.
         taps: for those who hear the accepted audio; complete when the stream begins.
+        shown: what of a transcript callers may see; neither waits nor takes a lock.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class Session:
         connector: Connector,
         publish: Callable[[Iterable[Event]], None],
         taps: Taps,
+        shown: Callable[[Transcript], Transcript],
     ) -> None:
-        self.opened = threading.Event()
+        self.opened = threading.Event()  # the first connection stands, or the stream has ended
         self.forked = False
         self.keeps: object = None  # alive while the threads are
-        self._spill_error: SpillError | None = None
         self._name = name
         self._protocol = protocol
         self._opening = opening
@@ -73,6 +74,7 @@ class Session:
         self._connector = connector
         self._publish = publish
         self._taps = taps
+        self._shown = shown
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._blocked = 0
@@ -185,8 +187,8 @@ class Session:
 
     def _give_up_disk(self, error: SpillError) -> None:
         with self._lock:
-            is_first = self._spill_error is None
-            self._spill_error = self._spill_error or error
+            is_first = self._spill.error is None
+            self._spill.error = self._spill.error or error
             self._protocol.refuse_disk()
         if is_first:
             log.warning("The stream %s goes on with memory alone: %s", self._name, error)
@@ -251,28 +253,24 @@ class Session:
         return self._protocol.state
 
     @property
-    def error(self) -> StreamClientError | None:
-        """Why the stream failed."""
-        return self._protocol.error
-
-    @property
     def request_ids(self) -> tuple[str, ...]:
         """The service's names for the connections, in order."""
         return self._protocol.request_ids
 
     def transcript(self) -> Transcript:
-        """All that is known now."""
+        """All that is known now, and may be seen."""
         with self._lock:
-            return self._protocol.transcript()
+            return self._shown(self._protocol.transcript())
+
+    def check(self) -> None:
+        """Raise what the stream has failed with, if it has."""
+        with self._lock:
+            self._check()
 
     def stats(self) -> StreamStats:
         """The counters now, and what happened to the audio on disk."""
         with self._lock:
-            return attrs.evolve(self._protocol.stats(), spill_error=self._spill_error)
-
-    def wait_opened(self, deadline: Deadline) -> bool:
-        """Wait until the first connection stands or the stream has ended; whether either is so."""
-        return wait_for(self.opened, deadline)
+            return attrs.evolve(self._protocol.stats(), spill_error=self._spill.error)
 
     def wait_ended(self, deadline: Deadline) -> bool:
         """Wait until the last event is published and the session's threads have ended; whether they have."""
@@ -313,13 +311,20 @@ class Session:
         self._taps.add(audio)
         self._takes_at_once = self._opening.is_judged and not self._taps
 
+    def _check(self) -> None:
+        if self._protocol.error is None:
+            return
+        error = self._protocol.error.again()
+        if isinstance(error, CloseTimeout):
+            error.transcript = self._shown(self._protocol.transcript())
+        raise error
+
     def _check_accepting(self) -> None:
         self.check_process()
         protocol = self._protocol
         if protocol.accepts_audio:
             return
-        if protocol.error is not None:
-            raise protocol.error.again()
+        self._check()
         if protocol.state is StreamState.NEW:
             raise InvalidState("The stream is not open", hint="Call open() first, or use the client in a with block.")
         raise InvalidState(
@@ -338,7 +343,7 @@ class Session:
             while (room := self._protocol.room(size)) is Room.NONE:
                 left = deadline.left()
                 if left == 0:
-                    raise _no_room(self._spill_error)
+                    raise self._spill.no_room()
                 self._room.wait(SLICE if left is None else min(left, SLICE))
                 self._check_accepting()
             return room
@@ -391,7 +396,8 @@ class Session:
             elif isinstance(action, Connect):
                 self._connect()
             elif isinstance(action, HangUp):
-                self._hang_up()
+                assert self._connection is not None
+                self._connection.hang_up()
             elif isinstance(action, Release):
                 self._release(action)
             elif isinstance(action, Finish):
@@ -427,10 +433,6 @@ class Session:
         """Let the receiver read a connection, or end; it has ended the last one, or soon will."""
         self._to_read = connection
         self._reading.ring()
-
-    def _hang_up(self) -> None:
-        assert self._connection is not None
-        self._connection.hang_up()
 
     def _release(self, action: Release) -> None:
         with self._lock:
@@ -490,10 +492,3 @@ class Session:
                     self._protocol.receive_pong(time.monotonic())
             elif opcode == CLOSE:
                 return parse_close(payload)
-
-
-def _no_room(spill_error: SpillError | None) -> SendTimeout:
-    why = f" ({spill_error.message})" if spill_error else ""
-    error = SendTimeout(f"There was no room for the audio in time; it was not accepted{why}")
-    error.__cause__ = spill_error
-    return error

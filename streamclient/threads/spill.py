@@ -10,7 +10,7 @@ import threading
 from io import FileIO
 
 from streamclient.core.journal import Spilled
-from streamclient.errors import SpillError, words_of
+from streamclient.errors import SendTimeout, SpillError, words_of
 
 __all__ = ["Spill", "load"]
 
@@ -56,9 +56,14 @@ class _Segment:
 
 
 class Spill:
-    """Temporary files of one stream; made when they are first needed."""
+    """Temporary files of one stream; made when they are first needed.
+
+    Attributes:
+        error: why the disk is not used any more.
+    """
 
     def __init__(self) -> None:
+        self.error: SpillError | None = None
         self._segment: _Segment | None = None
 
     def write(self, audio: bytes) -> Spilled:
@@ -81,6 +86,13 @@ class Spill:
     def forget(self) -> None:
         """Let go of the file that is being written; it vanishes once no audio in it is needed. From any thread."""
         self._segment = None
+
+    def no_room(self) -> SendTimeout:
+        """The error for a caller whose audio has found room neither in memory nor here."""
+        why = f" ({self.error.message})" if self.error else ""
+        timeout = SendTimeout(f"There was no room for the audio in time; it was not accepted{why}")
+        timeout.__cause__ = self.error
+        return timeout
 
 
 def load(payload: bytes | Spilled | str) -> bytes | str:

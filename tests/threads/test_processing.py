@@ -9,10 +9,13 @@ import pytest
 from streamclient import (
     Closed,
     CloseTimeout,
+    LanePolicy,
     PluginError,
     Results,
     StreamClient,
     StreamClientError,
+    StreamState,
+    Timeouts,
     Transcript,
     TurnInfo,
     Utterance,
@@ -21,6 +24,7 @@ from streamclient import (
 from streamclient.threads.session import Session
 from tests.support.processors import RAW, SAID, WORDS, Listener, append, processor, run
 from tests.support.service import SOON, Call, final, interim, metadata, obedient, serving
+from tests.support.waiting import wait_until
 
 
 def test_everybody_sees_what_processors_made_of_it() -> None:
@@ -223,6 +227,44 @@ def test_an_error_holds_only_what_has_gone_through() -> None:
         stop.set()
 
     assert shown == ["word0!"]
+
+
+def test_whoever_meets_the_error_is_shown_only_what_has_gone_through() -> None:
+    """A thread that sends, when another one's close() has failed, gets the same transcript in its error."""
+    go_on = threading.Event()
+
+    def slow(utterance: Utterance) -> Utterance:
+        assert go_on.wait(SOON)
+        return append("!")(utterance)
+
+    def script(call: Call) -> None:
+        call.read_until()
+        call.say(SAID[0])
+        call.read_to_end()
+
+    def text_of_error() -> str:
+        with pytest.raises(CloseTimeout) as caught:
+            client.send(b"audio")
+        assert caught.value.transcript is not None
+        return caught.value.transcript.text
+
+    def close() -> None:
+        with pytest.raises(CloseTimeout):
+            client.close()
+
+    policy = LanePolicy(process_timeout=SOON)
+    with serving(script) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[processor(slow, policy)], timeouts=Timeouts(close=0.3))
+        client.open()
+        client.send(b"audio")
+        closing = threading.Thread(target=close)
+        closing.start()
+        wait_until(lambda: client.state is StreamState.FAILED)
+        before = text_of_error()
+        go_on.set()
+        closing.join(SOON)
+    assert not closing.is_alive()
+    assert (before, text_of_error()) == ("", "word0!")
 
 
 def test_a_handler_of_a_signal_is_shown_only_what_has_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
