@@ -9,6 +9,8 @@ MARK = b"\xff"
 LONGEST_HEADER = 16
 SHORTEST_FRAME = 10
 """Bytes; digital silence of any length takes no more than its header, one sample and checksums."""
+LONGEST_OVERHEAD = 1024
+"""Bytes of a frame besides its samples, amply; encoders make no frame longer than its samples are as they are."""
 BLOCK_SIZES = (0, 192, 576, 1152, 2304, 4608, 0, 0, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
@@ -31,10 +33,15 @@ def read_streaminfo(streaminfo: bytes) -> tuple[int, int]:
     return rate, int.from_bytes(streaminfo[2:4], "big")
 
 
+def _longest_frame(streaminfo: bytes) -> int:
+    """Bytes; a difference of two channels takes one bit more than each of them."""
+    channels = (streaminfo[12] >> 1 & 7) + 1
+    bits = ((streaminfo[12] & 1) << 4 | streaminfo[13] >> 4) + 1
+    return int.from_bytes(streaminfo[2:4], "big") * channels * (bits + 1) // 8 + LONGEST_OVERHEAD
+
+
 class Flac(Walk):
     """A FLAC stream. Of its description only the first block is needed to decode what follows."""
-
-    most_passed_over = 1 << 20
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +62,7 @@ class Flac(Walk):
         if not self._rate:
             streaminfo = bytes(window[at + 4 : at + 4 + STREAMINFO_BYTES])
             self._rate, self._frame_samples = read_streaminfo(streaminfo)
+            self.most_passed_over = _longest_frame(streaminfo)
             self.header = b"fLaC\x80" + STREAMINFO_BYTES.to_bytes(3, "big") + streaminfo
         self._in_frames = bool(is_last)
         return 4 + size

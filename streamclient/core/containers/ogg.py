@@ -41,8 +41,10 @@ class Ogg(Walk):
 
     def __init__(self) -> None:
         super().__init__()
+        self._serials: set[bytes] = set()
         self._serial = b""
         self._codec = Codec(1)
+        self._goes_on = False
         self._in_header = True
         self._head = bytearray()
         self._before = 0.0
@@ -63,14 +65,20 @@ class Ogg(Walk):
         serial = bytes(window[at + 14 : at + 18])
         if flags & FIRST:
             self._begin_stream(serial, bytes(window[first_packet:end]))
-        elif not self._serial:  # all streams begin before the first one goes on
+        elif not self._serial or serial not in self._serials:  # all streams begin before the first one goes on
             raise Unreadable
+        else:
+            self._goes_on = True
         if serial == self._serial:
             self._page(window, at, end, flags, position, _new_packets(window, first_packet, lacing, flags))
         return end - at
 
     def _begin_stream(self, serial: bytes, packet: bytes) -> None:
         """The first page of a stream; in a chain the next one begins where the last one ended."""
+        if self._goes_on:
+            self._goes_on, self._serial = False, b""
+            self._serials.clear()
+        self._serials.add(serial)
         codec = _codec(packet)
         if codec is None:  # no audio: a skeleton, a picture
             return

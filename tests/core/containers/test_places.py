@@ -213,6 +213,48 @@ def test_audio_that_goes_on_in_another_way_may_have_been_heard() -> None:
     assert track.place_for(2.0, len(data)).seconds > 1.5
 
 
+@pytest.mark.parametrize("damaged", [0, 2, 4])
+def test_a_flac_frame_that_is_not_found_is_noticed_by_the_next(damaged: int) -> None:
+    """A service hears on behind the damage, so soon after it nobody says any more that it cannot have."""
+    data = bytearray(recorded("flac"))
+    place = followed(bytes(data)).place_for(SECONDS / 2, len(data))
+    data[place.offset + damaged] ^= 0xFF
+    soon = place.offset + 5 * len(data) // SECONDS // 4
+    assert followed(bytes(data[: place.offset + 16])).most_seconds(soon) < SECONDS
+    track = followed(bytes(data[:soon]))
+    assert track.most_seconds(soon) == np.inf
+    assert place.seconds - 1.0 < track.place_for(SECONDS, soon).seconds < place.seconds
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_chain_that_goes_on_with_something_else_may_have_been_heard(ends: bool) -> None:
+    """An unknown codec after a stream, whether that says that it has ended or not, and a stream without a start."""
+    data = recorded("ogg opus")
+    last = data.rindex(b"OggS")
+    first = data if ends else data[:last]
+    other = _page(b"\1\0\0\0", 2, 0, bytes([16]), b"some other codec")
+    audio = _page(b"\1\0\0\0", 0, 960, bytes([200]), bytes(200))
+    assert followed(first).follows
+    for more in (other + audio, audio):
+        track = followed(first + more)
+        assert track.most_seconds(10**9) == np.inf
+        assert track.place_for(SECONDS, 10**9).seconds > SECONDS - 1.5
+
+
+def test_what_lies_between_the_pages_of_audio_is_skipped() -> None:
+    """Streams of pictures or words that begin together with the audio."""
+    data = recorded("ogg opus")
+    audio = data.index(b"OggS", data.index(b"OpusTags"))
+    other = _page(b"\1\0\0\0", 2, 0, bytes([16]), b"some other codec")
+    more = _page(b"\1\0\0\0", 0, 960, bytes([200]), bytes(200))
+    second = data.index(b"OggS", 1)
+    mixed = data[:second] + other + data[second:audio] + more + data[audio:] + more
+    plain = followed(data)
+    track = followed(mixed)
+    assert track.follows
+    assert track.seconds_at(len(mixed)) == plain.seconds_at(len(data))
+
+
 def test_an_ogg_header_without_end_costs_no_more_than_its_bytes() -> None:
     """Small header pages are remembered once each, and not again with every one that follows."""
     data = recorded("ogg opus")
