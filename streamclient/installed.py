@@ -1,15 +1,19 @@
 """What installed distributions offer through entry points: found without importing it, loaded by name."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from attrs import field, frozen
 
 from streamclient.errors import PluginError
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
 __all__ = ["Installed", "find_installed"]
+
+
+class Loadable(Protocol):
+    """An entry point."""
+
+    def load(self) -> object:
+        """What it names."""
 
 
 @frozen(slots=False, eq=False)
@@ -27,7 +31,7 @@ class Installed:
     distribution: str
     version: str
     origin: str
-    entry_point: "EntryPoint" = field(repr=False)
+    entry_point: Loadable = field(repr=False)
 
     def load(self) -> object:
         """Import its class, function or module.

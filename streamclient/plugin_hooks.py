@@ -190,7 +190,10 @@ class LoadedPlugin:
 
 def _policy_of(name: str, plugin: object, lane: Mapping[str, Any]) -> LanePolicy:
     """What the plugin says of itself, and the user on top of it."""
-    policy = getattr(plugin, "lane_policy", None) or LanePolicy()
+    try:
+        policy = getattr(plugin, "lane_policy", None) or LanePolicy()
+    except Exception as error:
+        raise PluginError(f"Plugin {name!r}: lane_policy cannot be read: {error!r}") from error
     if not isinstance(policy, LanePolicy):
         raise PluginError(f"Plugin {name!r}: lane_policy must be a LanePolicy, not {type(policy).__name__}")
     try:

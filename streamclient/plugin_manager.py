@@ -4,16 +4,18 @@ Each plugin has a pluggy manager of its own, so that no plugin can stop, reorder
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import get_type_hints
 
 import pluggy
+from attrs import frozen
 
 from streamclient.errors import PluginError
 from streamclient.hookspecs import PROJECT
 from streamclient.plugin_options import nearest
 
-__all__ = ["callers_of", "hook_names", "hooks_of"]
+__all__ = ["callers_of", "check_hooks", "hook_names", "hooks_of"]
 
 
 def hook_names(specs: type) -> tuple[str, ...]:
@@ -32,12 +34,13 @@ def callers_of(name: str, plugin: object, specs: type) -> dict[str, Callable[...
     Raises:
         PluginError: it implements none, or one that is unknown or can never work.
     """
-    manager = pluggy.PluginManager(PROJECT)
+    manager = _Manager(PROJECT)
     try:
-        # The hookspecs come afterwards: pluggy refuses a wrong plugin too, but does not say what would be right.
-        manager.register(plugin, name)
-        _check_hooks(name, plugin, {hook: caller.get_hookimpls() for hook, caller in vars(manager.hook).items()}, specs)
+        # Before pluggy does: it refuses a wrong plugin too, but does not say what would be right.
+        if not check_hooks(name, plugin, specs):
+            raise _no_plugin(plugin, specs)
         manager.add_hookspecs(specs)
+        manager.register(plugin, name)
         manager.check_pending()
     except PluginError:
         raise
@@ -47,51 +50,139 @@ def callers_of(name: str, plugin: object, specs: type) -> dict[str, Callable[...
     return {hook: caller for hook, caller in callers.items() if caller.get_hookimpls()}
 
 
-def _check_hooks(name: str, plugin: object, found: Mapping[str, list[pluggy.HookImpl]], specs: type) -> None:
-    hooks = hook_names(specs)
-    for hook, implementations in found.items():
-        for implementation in implementations:
-            _check_hook(name, hook, implementation, specs)
-    for hook in hooks:
-        if hook not in found and inspect.isroutine(inspect.getattr_static(plugin, hook, None)):
+def hooks_of(target: object, specs: type) -> tuple[str, ...]:
+    """The hooks that a module or a class implements, found without making or calling anything."""
+    implemented = {marked.hook for marked in _marked(made_by(target))}
+    return tuple(hook for hook in hook_names(specs) if hook in implemented)
+
+
+def made_by(target: object) -> object:
+    """What a function says that it makes; anything else is what it is."""
+    return get_type_hints(target).get("return") if inspect.isroutine(target) else target
+
+
+def check_hooks(name: str, target: object, specs: type) -> bool:
+    """Refuse hooks that are unknown or can never work; whether there is any hook.
+
+    Args:
+        name: of the plugin, for errors.
+        target: a module, an object, or the class of objects that are not made for this.
+        specs: the class that specifies the hooks.
+
+    Raises:
+        PluginError: naming the plugin, the hook and what would be right.
+    """
+    found = list(_marked(target))
+    for marked in found:
+        _check_hook(name, marked, specs)
+    hooks = {marked.hook for marked in found}
+    for hook in hook_names(specs):
+        if hook not in hooks and inspect.isroutine(inspect.getattr_static(target, hook, None)):
             raise PluginError(f"Plugin {name!r}: {hook} is not marked as a hook", hint="Put @hookimpl above it.")
-    if not found:
-        raise PluginError(
-            f"{plugin!r} is not a plugin: it implements no hook",
-            hint=f"Mark at least one of its functions with @hookimpl: {', '.join(hooks)}.",
-        )
+    return bool(found)
 
 
-def _check_hook(name: str, hook: str, implementation: pluggy.HookImpl, specs: type) -> None:
-    function = implementation.function
-    hooks = hook_names(specs)
+class _Manager(pluggy.PluginManager):
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> "pluggy.HookimplOpts | None":
+        """Special methods are no hooks, and there are so many that asking pluggy of each takes the time of a stream."""
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+
+@frozen
+class _Marked:
+    """A function that is marked as a hook; one that is of no object yet has a parameter more, for the plugin itself."""
+
+    hook: str
+    function: Callable[..., object]
+    is_unbound: bool
+    is_optional: bool
+    is_wrapper: bool
+
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """What it takes besides the plugin itself.
+
+        Raises:
+            ValueError: not even that.
+        """
+        parameters = list(inspect.signature(self.function).parameters.values())
+        return parameters[1:] if self.is_unbound else parameters
+
+
+def _marked(target: object) -> Iterator[_Marked]:
+    manager = _Manager(PROJECT)
+    for name in dir(target):
+        if options := manager.parse_hookimpl_opts(target, name):
+            yield _Marked(
+                hook=options["specname"] or name,
+                function=getattr(target, name),
+                is_unbound=inspect.isclass(target) and inspect.isfunction(inspect.getattr_static(target, name)),
+                is_optional=options["optionalhook"],
+                is_wrapper=options["wrapper"] or options["hookwrapper"],
+            )
+
+
+def _no_plugin(plugin: object, specs: type) -> PluginError:
+    hooks = ", ".join(hook_names(specs))
+    return PluginError(
+        f"{plugin!r} is not a plugin: it implements no hook",
+        hint=f"Mark at least one of its functions with @hookimpl: {hooks}.",
+    )
+
+
+def _check_hook(name: str, marked: _Marked, specs: type) -> None:
+    hook, hooks = marked.hook, hook_names(specs)
     if hook not in hooks:
-        if implementation.optionalhook:
+        if marked.is_optional:
             return
         raise PluginError(
             f"Plugin {name!r}: there is no hook {hook!r}{nearest(hook, hooks)}",
             hint=f"The hooks are {', '.join(hooks)}.",
         )
-    allowed = tuple(inspect.signature(getattr(specs, hook)).parameters)[1:]
-    for argument in implementation.argnames:
-        if argument not in allowed:
-            raise PluginError(
-                f"Plugin {name!r}: {hook} has no argument {argument!r}{nearest(argument, allowed)}",
-                hint=f"It can take any of {', '.join(allowed)}.",
-            )
-    wraps = implementation.wrapper or implementation.hookwrapper
-    if inspect.iscoroutinefunction(function) or (inspect.isgeneratorfunction(function) and not wraps):
+    _check_parameters(f"Plugin {name!r}: {hook}", marked, _arguments_of(getattr(specs, hook)))
+    if _never_runs(marked):
         raise PluginError(
             f"Plugin {name!r}: {hook} would never run, because it is async or has a yield",
             hint="A hook is a plain function; it runs in a thread of its own and may block.",
         )
 
 
-def hooks_of(target: object, specs: type) -> tuple[str, ...]:
-    """The hooks that a module or a class implements, found without making or calling anything."""
-    if inspect.isroutine(target):
-        target = get_type_hints(target).get("return")
-    manager = pluggy.PluginManager(PROJECT)
-    marked = {name: manager.parse_hookimpl_opts(target, name) for name in dir(target)}
-    implemented = {options.get("specname") or name for name, options in marked.items() if options}
-    return tuple(hook for hook in hook_names(specs) if hook in implemented)
+@lru_cache
+def _arguments_of(spec: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(inspect.signature(spec).parameters)[1:]
+
+
+def _never_runs(marked: _Marked) -> bool:
+    if inspect.iscoroutinefunction(marked.function) or inspect.isasyncgenfunction(marked.function):
+        return True
+    return inspect.isgeneratorfunction(marked.function) and not marked.is_wrapper
+
+
+def _check_parameters(where: str, marked: _Marked, allowed: tuple[str, ...]) -> None:
+    try:
+        parameters = marked.parameters
+    except ValueError as error:
+        raise PluginError(f"{where} cannot be called: {error}", hint="A method takes self first.") from error
+    for parameter in parameters:
+        _check_parameter(where, parameter, allowed)
+
+
+def _check_parameter(where: str, parameter: inspect.Parameter, allowed: tuple[str, ...]) -> None:
+    """Pluggy gives a hook its positional parameters without a default, and no others."""
+    can_take = f"It can take any of {', '.join(allowed)}"
+    has_default = parameter.default is not parameter.empty
+    if parameter.kind is parameter.VAR_KEYWORD:
+        raise PluginError(
+            f"{where} takes **{parameter.name}, and would be given nothing",
+            hint=f"{can_take}, by name. A decorator shows them with functools.wraps.",
+        )
+    if parameter.kind is parameter.VAR_POSITIONAL or (has_default and parameter.name not in allowed):
+        return
+    if parameter.name not in allowed:
+        raise PluginError(
+            f"{where} has no argument {parameter.name!r}{nearest(parameter.name, allowed)}", hint=f"{can_take}."
+        )
+    if has_default or parameter.kind is parameter.KEYWORD_ONLY:
+        raise PluginError(
+            f"{where} would never be given {parameter.name!r}", hint="Write it without a default and without *."
+        )

@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from enum import Enum
+from math import isnan
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -121,8 +122,9 @@ def _unknown(plugin: str, name: str, known: tuple[str, ...]) -> PluginError:
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """The end of a sentence that names what was probably meant, or nothing."""
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    lower = {one.lower(): one for one in known}
+    close = get_close_matches(name.lower(), lower, n=1)
+    return f"; did you mean {lower[close[0]]!r}?" if close else ""
 
 
 def options_of(factory: Callable[..., object]) -> tuple[PluginOption, ...]:
@@ -135,8 +137,9 @@ def options_of(factory: Callable[..., object]) -> tuple[PluginOption, ...]:
         if isinstance(factory, type) and attrs.has(factory):
             return _options_of_attrs_class(factory)
         return _options_of_arguments(factory)
-    except (NameError, TypeError, ValueError, AttributeError) as error:
-        raise PluginError(f"The options of {factory!r} cannot be understood: {error}") from error
+    except Exception as error:
+        called = getattr(factory, "__qualname__", factory)
+        raise PluginError(f"The options of {called} cannot be understood: {error}") from error
 
 
 def _options_of_attrs_class(plugin_class: type) -> tuple[PluginOption, ...]:
@@ -201,8 +204,8 @@ def _as_whole(value: object) -> object:
 
 def _as_number(value: object) -> object:
     if isinstance(value, str | int) and not isinstance(value, bool):
-        return float(value)
-    return _require(isinstance(value, float), value)
+        value = float(value)
+    return _require(isinstance(value, float) and not isnan(value), value)
 
 
 def _as_text(value: object) -> object:
@@ -273,10 +276,12 @@ def _read(hint: Any, value: object) -> object:
 
 
 def _read_choice(choices: Mapping[str, object], value: object) -> object:
+    """The choice that is written like this; whatever its case, where that leaves no doubt."""
     written = _written(value)
-    if written not in choices:
+    alike = [choice for choice in choices if choice.lower() == written.lower()]
+    if written not in choices and len(alike) != 1:
         raise ValueError(value)
-    return choices[written]
+    return choices[written if written in choices else alike[0]]
 
 
 def _read_first(hints: tuple[Any, ...], value: object) -> object:

@@ -6,7 +6,8 @@ import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from importlib.util import module_from_spec, spec_from_file_location
 from os import PathLike, fspath
@@ -19,7 +20,7 @@ from streamclient.errors import PluginError
 from streamclient.hookspecs import StreamHooks
 from streamclient.installed import Installed, find_installed
 from streamclient.plugin_hooks import LoadedPlugin
-from streamclient.plugin_manager import hooks_of
+from streamclient.plugin_manager import check_hooks, hooks_of, made_by
 from streamclient.plugin_options import PluginOption, nearest, options_of, parse_options, read_options
 from streamclient.policies import LanePolicy
 
@@ -31,6 +32,7 @@ __all__ = [
     "configure_plugin",
     "find_plugins",
     "load_plugins",
+    "plugin_of_file",
 ]
 
 GROUP = "streamclient.plugins"
@@ -41,6 +43,9 @@ LANE = "lane"
 
 FILE_SPEC = re.compile(r"(?P<path>(?:[A-Za-z]:[\\/])?[^:]*\.py)(?::(?P<options>.*))?", re.DOTALL)
 """``./my_plugin.py`` or ``./my_plugin.py:name=value``; the colon of a Windows drive is part of the path."""
+
+
+ONE_PLUGIN = "Keep one plugin per file."
 
 
 @frozen
@@ -139,7 +144,7 @@ def _refuse_twins(specs: list[object]) -> None:
     for spec, count in Counter(map(id, objects)).items():
         if count > 1:
             twin = next(one for one in objects if id(one) == spec)
-            raise PluginError(f"The plugin {twin!r} is given {count} times")
+            raise PluginError(f"The plugin {_name_of(twin)!r} is given {count} times", hint="Give one object once.")
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -159,9 +164,13 @@ def _resolve(spec: object) -> tuple[str, object, Mapping[str, object]]:
     if isinstance(spec, ConfiguredPlugin):
         lane = spec.lane_options
         return spec.name, spec.make(), lane
-    name = getattr(spec, "__name__", None)
-    name = name if isinstance(name, str) else type(spec).__name__
+    name = _name_of(spec)
     return name, _make(name, spec, {}) if isinstance(spec, type) else spec, {}
+
+
+def _name_of(plugin: object) -> str:
+    """Asked of its class, because an object may answer anything."""
+    return plugin.__name__ if isinstance(plugin, type | ModuleType) else type(plugin).__name__
 
 
 def _parse(spec: str) -> ConfiguredPlugin:
@@ -205,7 +214,14 @@ _file_numbers = itertools.count(1)
 
 
 def _make_from_file(name: str, path: Path, options: Mapping[str, object]) -> object:
-    """Run the file as a module of its own, new for every stream, and find the plugin in it."""
+    """The plugin of a file, which is run anew for every stream."""
+    with _module_of(path) as module:
+        return _make(name, _plugin_in(path, module), options)
+
+
+@contextmanager
+def _module_of(path: Path) -> Iterator[ModuleType]:
+    """Run the file as a module of its own; an error says where in it."""
     if not path.is_file():
         raise PluginError(f"There is no plugin file {path}")
     spec = spec_from_file_location(f"streamclient_plugin_file_{next(_file_numbers)}_{path.stem}", path)
@@ -217,7 +233,7 @@ def _make_from_file(name: str, path: Path, options: Mapping[str, object]) -> obj
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-        return _make(name, _plugin_in(path, module), options)
+        yield module
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
@@ -234,15 +250,16 @@ def _where(error: BaseException, path: Path) -> str:
 
 
 def _plugin_in(path: Path, module: ModuleType) -> object:
-    """The module, where it has hooks; else its one class with hooks."""
-    if hooks_of(module, StreamHooks):
-        return module
-    own = [value for value in vars(module).values() if isinstance(value, type)]
-    classes = [value for value in own if value.__module__ == module.__name__ and hooks_of(value, StreamHooks)]
+    """The module, where it has hooks; else its one class with hooks, of which others may be the bases."""
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    hooked = {value for value in own if hooks_of(value, StreamHooks)}
+    classes = hooked - {base for value in hooked for base in value.__mro__[1:]}
+    names = ", ".join(sorted(one.__name__ for one in classes))
+    if classes and hooks_of(module, StreamHooks):
+        raise PluginError(f"Plugin file {path} has hooks of its own and a class with hooks ({names})", hint=ONE_PLUGIN)
     if len(classes) > 1:
-        names = ", ".join(one.__name__ for one in classes)
-        raise PluginError(f"Plugin file {path} has several classes with hooks ({names})", hint="Keep one per file.")
-    return classes[0] if classes else module
+        raise PluginError(f"Plugin file {path} has several classes with hooks ({names})", hint=ONE_PLUGIN)
+    return classes.pop() if classes else module
 
 
 @frozen(slots=False, eq=False)
@@ -257,8 +274,11 @@ class FoundPlugin(Installed):
             if _is_factory(target):
                 assert callable(target)
                 options_of(target)
+            check_hooks(self.name, made_by(target), StreamHooks)
         except PluginError as error:
             return error.message
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's class does when it is looked at
+            return f"Plugin {self.name!r} is not valid: {_describe(error)}"
         return None
 
     @cached_property
@@ -277,6 +297,28 @@ class FoundPlugin(Installed):
         """The first line of its documentation; empty where it cannot be imported."""
         text = None if self.error else inspect.getdoc(self.load())
         return text.partition("\n")[0] if text else ""
+
+
+@frozen
+class _Loaded:
+    """In place of an entry point: what it would load."""
+
+    target: object
+
+    def load(self) -> object:
+        return self.target
+
+
+def plugin_of_file(path: Path) -> FoundPlugin:
+    """What the plugin in a ``.py`` file is, as far as its class or functions tell. The file is run for it.
+
+    Raises:
+        PluginError: there is no such file, or it cannot be run.
+    """
+    with _module_of(path) as module:
+        found = FoundPlugin(path.stem, "", "", str(path), _Loaded(_plugin_in(path, module)))
+        found.options, found.hooks, found.description  # noqa: B018 - looked up while its module is there
+    return found
 
 
 def find_plugins() -> tuple[FoundPlugin, ...]:

@@ -76,6 +76,8 @@ class TestText:
             ("maybe=2.5", 2.5),
             ("level=high", "high"),
             ("level=3", 3),
+            ("level=HIGH", "high"),
+            ("colour=Blue", Colour.BLUE),
             ("colour=blue", Colour.BLUE),
             ("tags=a", ("a",)),
             ("tags=a,tags=b", ("a", "b")),
@@ -109,6 +111,9 @@ class TestText:
             ("place=x,flag=maybe", "Plugin 'every': flag='maybe' is not allowed; allowed is true or false."),
             ("place=x,level=mid", "Plugin 'every': level='mid' is not allowed; allowed is low or high or 3."),
             ("place=x,colour=green", "Plugin 'every': colour='green' is not allowed; allowed is red or blue."),
+            ("place=x,ratio=nan", "Plugin 'every': ratio='nan' is not allowed; allowed is a number."),
+            ("Place=x", "Plugin 'every' has no option 'Place'; did you mean 'place'?"),
+            ("PLAEC=x", "Plugin 'every' has no option 'PLAEC'; did you mean 'place'?"),
             ("place=x,maybe=some", "Plugin 'every': maybe='some' is not allowed; allowed is a number or none."),
             ("place=x,count=1,count=2", "Plugin 'every': count=['1', '2'] is not allowed; allowed is a whole number."),
             ("place=x,sizes=a", "Plugin 'every': sizes='a' is not allowed; allowed is a whole number, once or several"),
@@ -125,6 +130,13 @@ class TestText:
     def test_what_is_wrong_is_named(self, text: str, message: str) -> None:
         """The error names the plugin, the option, the value and what is allowed."""
         assert refusal(text).startswith(message)
+
+    def test_choices_that_differ_by_case_alone_are_told_apart(self) -> None:
+        """Where the case decides, it has to be right."""
+
+        def make(size: Literal["s", "S", "m"]) -> None: ...
+
+        assert [read_options("x", make, {"size": size})["size"] for size in ("s", "S", "M")] == ["s", "S", "m"]
 
     def test_a_secret_is_not_shown(self) -> None:
         """An option with ``repr=False`` keeps its value out of errors."""

@@ -45,7 +45,7 @@ def path_field(default: str, what: str = "File to write; '-' is standard output"
         validator=_check_path,
         metadata={
             "help": f"{what}. {{stem}} (name of the audio without its suffix; {{stream_id}} where it has none), "
-            "{stream_id} and {date} (UTC) are filled in."
+            "{stream_id} and {date} (UTC; {date:%H%M%S} is the time) are filled in."
         },
     )
 
@@ -75,9 +75,14 @@ def unknown_field(option: str, name: str, known: Collection[str]) -> ValueError:
 def _check_path(_instance: object, _attribute: "Attribute[str]", path: str) -> None:
     if not path:
         raise ValueError("path is empty")
-    for name in sorted(fields_of(path)):
-        if name not in FIELDS:
-            raise unknown_field(f"path={path!r}", name, FIELDS)
+    try:
+        unknown = sorted(fields_of(path) - {*FIELDS})
+        if not unknown:
+            _filled(path, "")
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"path={path!r} cannot be filled in: {error}") from None
+    if unknown:
+        raise unknown_field(f"path={path!r}", unknown[0], FIELDS)
 
 
 def fill_path(template: str, stream: StreamView) -> Path:
@@ -86,8 +91,15 @@ def fill_path(template: str, stream: StreamView) -> Path:
 
 
 def _filled(template: str, stream_id: str) -> Path:
-    today = datetime.now(timezone.utc).date().isoformat()
-    return Path(template.format(stem=source_stem.get() or stream_id, stream_id=stream_id, date=today))
+    now = _Date.now(timezone.utc)
+    return Path(template.format(stem=source_stem.get() or stream_id, stream_id=stream_id, date=now))
+
+
+class _Date(datetime):
+    """The day, where a template does not say what else of the time it wants."""
+
+    def __format__(self, what: str) -> str:
+        return super().__format__(what or "%Y-%m-%d")
 
 
 WAYS_OUT = "existing=append or existing=overwrite"

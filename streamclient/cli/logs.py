@@ -20,7 +20,8 @@ class _ScreenHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show it."""
         error = record.exc_info[1] if record.exc_info else None
-        reason = f" ({type(error).__name__}: {error})" if error is not None else ""
+        where = "" if self._tracebacks else "; -vv shows where"
+        reason = f" ({type(error).__name__}: {error}{where})" if error is not None else ""
         self._screen.notice(f"{record.levelname.lower()}: {record.getMessage()}{reason}")
         if self._tracebacks and record.exc_info:
             for line in logging.Formatter().formatException(record.exc_info).splitlines():

@@ -1,16 +1,24 @@
 """The command ``plugins``."""
 
+import inspect
 import json
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamclient.cli.exits import DONE
+from streamclient.cli.exits import DONE, UNEXPECTED
 from streamclient.cli.screen import printable
 
 if TYPE_CHECKING:
     from streamclient.extensions import Extension
+    from streamclient.plugin_options import PluginOption
     from streamclient.plugins import FoundPlugin
+
+    Found = FoundPlugin | Extension
 
 __all__ = ["command"]
 
@@ -24,28 +32,51 @@ A file with hooks is a plugin too:
 Extensions need no switch: they add commands, kinds of audio and recognisers as soon as they are installed.
 """
 
+LONGEST_DEFAULT = 60
+
 
 @click.command("plugins", epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of text.")
-def command(*, as_json: bool) -> int:
+@click.pass_context
+def command(ctx: click.Context, names: Sequence[str], *, as_json: bool) -> int:
     """List the installed plugins and extensions: version, origin, options and hooks.
 
-    One that cannot be imported is listed with its error.
+    With names, or with files of plugins, explain these: how to switch them on, what each option does and when each
+    hook is called. One that cannot be used is shown with its error.
     """
     from streamclient.extensions import find_extensions
     from streamclient.plugins import find_plugins
 
-    found: tuple[FoundPlugin | Extension, ...] = (*find_plugins(), *find_extensions())
+    found: list[Found] = [*find_plugins(), *find_extensions()]
+    with redirect_stdout(sys.stderr):  # what they print while they are imported is no part of the answer
+        if names:
+            found = [plugin for name in names for plugin in _named(ctx, name, found)]
+        broken = [plugin for plugin in found if plugin.error]
     if as_json:
         click.echo(json.dumps([_facts(plugin) for plugin in found], ensure_ascii=False, indent=2))
     elif not found:
         click.echo("No plugins are installed.", err=True)
     else:
-        click.echo("\n\n".join(map(_paragraph, found)))
-    return DONE
+        click.echo("\n\n".join(map(_explanation if names else _paragraph, found)))
+    return UNEXPECTED if names and broken else DONE
 
 
-def _facts(plugin: "FoundPlugin | Extension") -> dict[str, Any]:
+def _named(ctx: click.Context, name: str, found: "Sequence[Found]") -> "list[Found]":
+    """The plugin of a file, or all that have a name."""
+    from streamclient.plugin_options import nearest
+    from streamclient.plugins import plugin_of_file
+
+    if name.endswith(".py"):
+        return [plugin_of_file(Path(name))]
+    known = tuple(dict.fromkeys(plugin.name for plugin in found))
+    if name not in known:
+        meant = nearest(name, known) or "."
+        ctx.fail(f"There is no plugin {name!r}{meant} Installed are {', '.join(known)}.")
+    return [plugin for plugin in found if plugin.name == name]
+
+
+def _facts(plugin: "Found") -> dict[str, Any]:
     return {
         "name": plugin.name,
         "kind": kind_of(plugin),
@@ -62,26 +93,76 @@ def _facts(plugin: "FoundPlugin | Extension") -> dict[str, Any]:
     }
 
 
-def kind_of(plugin: "FoundPlugin | Extension") -> str:
+def kind_of(plugin: "Found") -> str:
     """Whether it is switched on for a stream, or there as soon as it is installed."""
     from streamclient.plugins import FoundPlugin
 
     return "plugin" if isinstance(plugin, FoundPlugin) else "extension"
 
 
-def _paragraph(plugin: "FoundPlugin | Extension") -> str:
-    head = click.style(plugin.name, bold=True)
+def _head(plugin: "Found") -> list[str]:
+    """What it is, and what is wrong with it."""
     extension = "  extension" if kind_of(plugin) == "extension" else ""
-    lines = [f"{head}  {plugin.distribution} {plugin.version}  ({plugin.origin}){extension}"]
+    source = f"  {plugin.distribution} {plugin.version}" if plugin.distribution else ""
+    lines = [f"{click.style(plugin.name, bold=True)}{source}  ({plugin.origin}){extension}"]
     if plugin.error:
-        return "\n".join([*lines, f"  error: {printable(plugin.error)}"])
-    if plugin.description:
-        lines.append(f"  {plugin.description}")
-    lines += [f"  option {option.name}: {_option(option)}" for option in plugin.options]
-    lines.append(f"  hooks: {', '.join(plugin.hooks) or 'none'}")
+        return [*lines, f"  error: {printable(plugin.error)}"]
+    return [*lines, f"  {_plain(plugin.description)}"] if plugin.description else lines
+
+
+def _paragraph(plugin: "Found") -> str:
+    lines = _head(plugin)
+    if not plugin.error:
+        lines += [f"  option {option.name}: {_option(option)}" for option in plugin.options]
+        lines.append(f"  hooks: {', '.join(plugin.hooks) or 'none'}")
     return "\n".join(lines)
 
 
-def _option(option: Any) -> str:
-    default = "required" if option.default is None else f"default {option.default or 'nothing'}"
-    return f"{option.type}; {default}{f'. {option.help}' if option.help else ''}"
+def _explanation(plugin: "Found") -> str:
+    formatter = click.HelpFormatter(max_width=100)
+    formatter.write("\n".join([*_head(plugin), ""]))
+    if plugin.error:
+        return formatter.getvalue().rstrip()
+    if kind_of(plugin) == "plugin":
+        with formatter.section("Switched on by"):
+            formatter.write(f"  streamclient transcribe talk.wav --plugin {_example(plugin)}\n")
+    if plugin.options:
+        with formatter.section("Options"):
+            formatter.write_dl([(option.name, _option(option)) for option in plugin.options])
+    with formatter.section("Hooks"):
+        formatter.write_dl(
+            [(hook, _when(hook)) for hook in plugin.hooks] or [("none", "that is known before it is made")]
+        )
+    return formatter.getvalue().rstrip()
+
+
+def _example(plugin: "Found") -> str:
+    """Its name with the options it needs, else with the one that matters most."""
+    options = [option for option in plugin.options if option.default is None]
+    options = options or [option for option in plugin.options if option.name == "path"] or [*plugin.options[:1]]
+    written = [
+        f"{option.name}={'...' if option.default in (None, '', 'none') else option.default}" for option in options
+    ]
+    name = plugin.name if plugin.distribution else plugin.origin
+    return f"{name}:{','.join(written)}" if written else name
+
+
+def _when(hook: str) -> str:
+    """The first sentence of the hook's documentation."""
+    from streamclient.hookspecs import ExtensionHooks, StreamHooks
+
+    spec = getattr(StreamHooks, hook, None) or getattr(ExtensionHooks, hook)
+    return _plain((inspect.getdoc(spec) or "").partition("\n")[0])
+
+
+def _plain(text: str) -> str:
+    """A docstring's line for a terminal."""
+    return printable(text.replace("`", ""))
+
+
+def _option(option: "PluginOption") -> str:
+    default = option.default
+    if default is not None and len(default) > LONGEST_DEFAULT:
+        default = f"{default[:LONGEST_DEFAULT]}..."
+    said = "required" if default is None else f"default {printable(default) or 'nothing'}"
+    return f"{option.type}; {said}{f'. {printable(option.help)}' if option.help else ''}"

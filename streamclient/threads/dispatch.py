@@ -12,13 +12,11 @@ a lane      calling its plugin             touch the socket, wait for a lane
 One lock guards an inbox; nothing is called and nothing waits under it.
 """
 
-import logging
 import threading
-from collections import Counter
 from collections.abc import Iterable
 
-from streamclient.errors import PluginOverrun
 from streamclient.events import Closed, Event, PluginFailed, PluginStats, Transcript
+from streamclient.threads.failures import Failures
 from streamclient.threads.inbox import Inbox
 from streamclient.threads.lane import Lane, Plugin
 from streamclient.threads.processing import Processing
@@ -26,8 +24,6 @@ from streamclient.threads.tap import Taps
 from streamclient.threads.worker import Deadline
 
 __all__ = ["Dispatcher"]
-
-log = logging.getLogger("streamclient.plugins")
 
 HASTE = 0.5
 """Seconds for plugins that get on, after the time of those that do not has run out."""
@@ -48,7 +44,7 @@ class Dispatcher:
         self._processing = Processing(limit, self.deliver)
         self._lanes: list[Lane] = []
         self._left: list[Lane] = []
-        self._errors: Counter[str] = Counter()
+        self._failures = Failures()
         self._behind: set[Lane] = set()
         self._lock = threading.Lock()
 
@@ -133,8 +129,7 @@ class Dispatcher:
     @property
     def plugin_errors(self) -> dict[str, int]:
         """Failures of each plugin that had any."""
-        with self._lock:
-            return dict(self._errors)
+        return self._failures.by_plugin
 
     @property
     def is_drained(self) -> bool:
@@ -152,7 +147,8 @@ class Dispatcher:
         late = [lane for lane in late if not lane.wait(haste, HASTE)]
         self._left += late
         for lane in late:
-            self._count(PluginFailed(lane.name, "", lane.unfinished()))
+            self._failures.add(PluginFailed(lane.name, "", lane.unfinished()))
+        self._failures.sum_up()
         return not late
 
     def _wait_for_processing(self, deadline: Deadline) -> None:
@@ -165,21 +161,14 @@ class Dispatcher:
     def after_fork(self) -> None:
         """In a forked child: the lanes' threads are gone, and may have held the lock."""
         self._lock = threading.Lock()
+        self._failures.after_fork()
 
     def _plugin_failed(self, failure: PluginFailed) -> None:
         """Log, count, and show to the other plugins; a failure to bear the sight of one is not shown again."""
-        self._count(failure)
+        self._failures.add(failure)
         if failure.hook == "on_plugin_error":
             return
         for lane in self._lanes:
             if lane.name != failure.plugin:
                 lane.offer(failure)
         self._offer_pulled(failure)
-
-    def _count(self, failure: PluginFailed) -> None:
-        with self._lock:
-            self._errors[failure.plugin] += 1
-        if isinstance(failure.error, PluginOverrun):
-            log.error("%s", failure.error)
-        else:
-            log.error("The plugin %s failed in %s", failure.plugin, failure.hook, exc_info=failure.error)

@@ -8,6 +8,7 @@ import pytest
 
 from streamclient import __version__
 from tests.cli.conftest import invoke
+from tests.support.plugins import install, write
 
 Capture = pytest.CaptureFixture[str]
 
@@ -15,10 +16,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def _broken_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed plugin whose module cannot be imported."""
-    dist = tmp_path / "broken-1.2.dist-info"
-    dist.mkdir()
-    (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.2\n")
-    (dist / "entry_points.txt").write_text("[streamclient.plugins]\nbroken = broken_module:Plugin\n")
+    install(tmp_path, "broken", "1.2", {"broken": "broken_module:Plugin"})
     (tmp_path / "broken_module.py").write_text("raise ImportError('no such\\x1b[2J library')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -46,6 +44,64 @@ def test_plugins_are_listed_as_json(capsys: Capture) -> None:
     assert {"name", "type", "default", "help"} == set(found["log"]["options"][0])
     assert found["broken"]["version"] == "1.2"
     assert "ImportError" in found["broken"]["error"]
+
+
+def test_a_plugin_is_explained(capsys: Capture) -> None:
+    """How it is switched on, what its options take and do, and when its hooks are called; the others are left out."""
+    code, out, err = invoke(capsys, ["plugins", "command", "sqlite"])
+    assert (code, err) == (0, "")
+    assert "--plugin command:run=...\n" in out
+    assert "timeout  a number; default 10.0. Seconds after which" in out
+    assert "on_close      The last event, exactly once, also after a failure." in out
+    assert "--plugin sqlite:path=transcripts.db\n" in out
+    assert "register_commands  Add commands to the command line" in out
+    assert "captions" not in out
+
+
+def test_a_file_is_explained(tmp_path: Path, capsys: Capture) -> None:
+    """As an installed plugin is; its annotations may be postponed."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from __future__ import annotations\nfrom pathlib import Path\nfrom streamclient import hookimpl\n"
+        "class Mine:\n    'Do ``much``.'\n    def __init__(self, place: Path, much: int = 3): ...\n"
+        "    @hookimpl\n    def on_final(self, result): ...\n"
+    )
+    code, out, err = invoke(capsys, ["plugins", str(path)])
+    assert (code, err) == (0, "")
+    assert out.startswith(f"mine  ({path})\n  Do much.\n")
+    assert f"--plugin {path}:place=...\n" in out
+    assert "much   a whole number; default 3" in out
+    path.write_text("nonsense\n")
+    code, out, err = invoke(capsys, ["plugins", str(path)])
+    assert (code, out) == (1, "")
+    assert "line 1: NameError" in err
+
+
+@pytest.mark.usefixtures("_broken_plugin")
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("captoins", 2, "There is no plugin 'captoins'; did you mean 'captions'? Installed are broken, captions,"),
+        ("broken", 1, "error: Plugin 'broken' cannot be imported: ImportError"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_no_success(capsys: Capture, name: str, code: int, says: str) -> None:
+    """Its author's checks fail."""
+    answered, out, err = invoke(capsys, ["plugins", name])
+    assert answered == code
+    assert says in out + err
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """A program can read the list, whatever a stranger's module does when it is imported."""
+    install(tmp_path, "chatty", "1.0", {"chatty": "chatty_module:Plugin"})
+    write(tmp_path, "print('hello')\nclass Plugin:\n    @hookimpl\n    def on_final(self): ...", "chatty_module.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, out, err = invoke(capsys, ["plugins", "--json"])
+    assert (code, err) == (0, "hello\n")
+    assert "chatty" in [plugin["name"] for plugin in json.loads(out)]
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def test_failing_plugin_is_named_and_the_transcript_is_whole(wav: str, capsys: C
     with serving(HELLO) as service:
         code, out, err = invoke(capsys, ["transcribe", wav, "--plugin", "./bad.py", "--url", service.url])
     assert (code, out) == (6, "hello there\ngood bye\n")
-    assert "plugin bad failed in on_utterance (ValueError: broken)" in err
+    assert "plugin bad failed in on_utterance (ValueError: broken; -vv shows where)" in err
     assert "Traceback" not in err
 
 

@@ -56,7 +56,20 @@ class TestFiles:
         one = "class {}:\n    @hookimpl\n    def on_open(self): ...\n"
         path = write(tmp_path, one.format("A") + one.format("B"))
 
-        assert "several classes with hooks (A, B). Keep one per file." in refusal(path)
+        assert "several classes with hooks (A, B). Keep one plugin per file." in refusal(path)
+
+    def test_functions_beside_a_class_are_refused(self, tmp_path: Path) -> None:
+        """Neither is silently left out."""
+        path = write(tmp_path, "class A:\n    @hookimpl\n    def on_open(self): ...\n@hookimpl\ndef on_close(): ...\n")
+
+        assert "hooks of its own and a class with hooks (A). Keep one plugin per file." in refusal(path)
+
+    def test_a_class_may_have_a_base_in_its_file(self, tmp_path: Path) -> None:
+        """The one that is no base of another is the plugin."""
+        base = "class Base:\n    @hookimpl\n    def on_open(self): ...\n"
+        path = write(tmp_path, base + "class Mine(Base):\n    @hookimpl\n    def on_close(self): ...\n")
+
+        assert only(path).hooks == {"on_open", "on_close"}
 
     def test_a_file_without_hooks_is_refused(self, tmp_path: Path) -> None:
         """It says what is missing."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamclient.plugins import FoundPlugin, find_plugins
+from tests.support.plugins import install, write
 
 
 class TestFindPlugins:
@@ -58,6 +59,41 @@ class TestFindPlugins:
         assert broken.error is not None
         assert f"Plugin {name!r} cannot be imported" in broken.error
         assert (broken.options, broken.hooks, broken.description) == ((), (), "")
+
+    @pytest.mark.parametrize(
+        ("code", "error"),
+        [
+            (
+                "    @hookimpl\n    def on_finl(this, result): ...",
+                "there is no hook 'on_finl'; did you mean 'on_final'?",
+            ),
+            ("    @hookimpl\n    def on_final(this, reslt): ...", "on_final has no argument 'reslt'; did you mean"),
+            ("    @hookimpl\n    async def on_final(this): ...", "on_final would never run"),
+            ("    def on_final(this): ...", "on_final is not marked as a hook"),
+            ("    def __init__(this, x: 'Nowhere'): ...", "The options of Plugin cannot be understood: name 'Nowhere'"),
+        ],
+    )
+    def test_one_that_could_not_be_used_shows_its_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, error: str
+    ) -> None:
+        """Its author sees what is wrong before a stream does."""
+        install(tmp_path, "faulty", "1.0", {"faulty": "faulty_plugin:Plugin"})
+        write(tmp_path, f"class Plugin:\n{code}", "faulty_plugin.py")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, "faulty_plugin", raising=False)
+
+        assert error in (find("faulty").error or "")
+
+    def test_one_that_raises_when_it_is_looked_at_shows_its_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its metaclass may do anything."""
+        install(tmp_path, "vicious", "1.0", {"vicious": "vicious_plugin:Plugin"})
+        meta = "class Meta(type):\n    def __dir__(this): raise LookupError('nothing here')"
+        write(tmp_path, f"{meta}\nclass Plugin(metaclass=Meta): ...", "vicious_plugin.py")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+        assert find("vicious").error == "Plugin 'vicious' is not valid: LookupError: nothing here"
 
     def test_importing_streamclient_reads_no_metadata(self) -> None:
         """Looking for plugins is slow, so only a stream that names one does."""

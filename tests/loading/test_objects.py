@@ -1,7 +1,9 @@
 """Objects, classes and modules as plugins, and what is checked of their hooks."""
 
+import functools
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import attrs
 import pytest
@@ -79,7 +81,7 @@ class TestObjects:
         """One object must not be in two threads at once."""
         plugin = Final()
 
-        assert "is given 2 times" in refusal(plugin, plugin)
+        assert refusal(plugin, plugin) == "The plugin 'Final' is given 2 times. Give one object once."
 
     @pytest.mark.parametrize("nothing", [object(), None, 3, {}, ModuleType("empty")])
     def test_an_object_without_a_hook_is_refused(self, nothing: object) -> None:
@@ -138,14 +140,85 @@ class TestHookChecks:
 
         assert refusal(Forgot()) == "Plugin 'Forgot': on_close is not marked as a hook. Put @hookimpl above it."
 
+    def test_an_argument_that_pluggy_would_not_give_is_refused(self) -> None:
+        """It would silently keep its default, or fail at every event; an argument of the plugin's own is its matter."""
+
+        class Default:
+            @hookimpl
+            def on_final(self, result: object, stream: object = None) -> None: ...
+
+        class ByName:
+            @hookimpl
+            def on_final(self, *, result: object) -> None: ...
+
+        class Own(Final):
+            @hookimpl
+            def on_open(self, stream: object, begun: str = "now", *rest: object, aloud: bool = False) -> None: ...
+
+        assert refusal(Default()).startswith("Plugin 'Default': on_final would never be given 'stream'. Write it")
+        assert refusal(ByName()).startswith("Plugin 'ByName': on_final would never be given 'result'. Write it")
+        assert only(Own()).hooks == {"on_open", "on_final"}
+
+    def test_arguments_that_cannot_be_seen_are_refused(self) -> None:
+        """A hook is given the arguments it names; a decorator must show those of what it decorates."""
+
+        def careless(function: Any) -> Any:
+            return lambda *args, **arguments: function(*args, **arguments)
+
+        def careful(function: Any) -> Any:
+            return functools.wraps(function)(careless(function))
+
+        class Hidden:
+            @hookimpl
+            @careless
+            def on_final(self, result: object) -> None: ...
+
+        class Shown:
+            @hookimpl
+            @careful
+            def on_final(self, result: object) -> None: ...
+
+        assert "on_final takes **arguments, and would be given nothing. It can take any of" in refusal(Hidden())
+        assert "with functools.wraps" in refusal(Hidden())
+        assert only(Shown()).hooks == {"on_final"}
+
+    def test_a_method_without_self_is_refused(self) -> None:
+        """It could not be called."""
+
+        class Forgot:
+            @hookimpl
+            def on_open() -> None: ...  # type: ignore[misc]
+
+        assert refusal(Forgot()).startswith("Plugin 'Forgot': on_open cannot be called: invalid method signature. A")
+
+    def test_static_and_class_methods_are_hooks(self) -> None:
+        """Whichever decorator comes first."""
+
+        class Selfless:
+            @hookimpl
+            @staticmethod
+            def on_open(stream: object) -> None: ...
+
+            @classmethod
+            @hookimpl
+            def on_final(cls, result: object) -> None: ...
+
+        assert only(Selfless()).hooks == {"on_open", "on_final"}
+
     def test_an_async_hook_is_refused(self) -> None:
-        """Nobody would await it."""
+        """Nobody would await it, or iterate over it."""
 
         class Async:
             @hookimpl
             async def on_final(self) -> None: ...
 
+        class Iterated:
+            @hookimpl
+            async def on_final(self) -> object:
+                yield
+
         assert "on_final would never run, because it is async" in refusal(Async())
+        assert "on_final would never run, because it is async" in refusal(Iterated())
 
     def test_a_generator_is_refused(self) -> None:
         """Nobody would iterate over it."""
@@ -174,6 +247,20 @@ class TestHookChecks:
             def on_translation(self, translation: object) -> None: ...
 
         assert only(Newer()).hooks == {"on_final"}
+
+    @pytest.mark.parametrize("attribute", ["__getattr__", "__getattribute__", "__dir__", "lane_policy"])
+    def test_an_object_that_raises_when_it_is_looked_at_is_named(self, attribute: str) -> None:
+        """Whatever it does, the error is ours."""
+
+        def answer(_: object, name: str = "dir") -> object:
+            if name.startswith("__") and name != "__name__":
+                return object.__getattribute__(_, name)
+            raise LookupError("nothing here")
+
+        clever = type("Clever", (Final,), {attribute: property(answer) if attribute == "lane_policy" else answer})
+
+        assert refusal(clever()).startswith("Plugin 'Clever'")
+        assert "nothing here" in refusal(clever())
 
     def test_a_property_that_raises_is_no_bare_error(self) -> None:
         """A newer pluggy does not read properties; with an older one the plugin is refused by name."""

@@ -49,6 +49,14 @@ class TestPath:
         after = datetime.now(timezone.utc).date()
         assert path.name in {f"{day.isoformat()}_stream-1.txt" for day in (before, after)}
 
+    def test_the_date_may_be_any_part_of_the_time(self, play: Play) -> None:
+        """As ``strftime`` writes it."""
+        assert play("text:path={date:%Y-%m-%d_%H.%M.%S}.txt", SHORT) == []
+
+        (path,) = Path().iterdir()
+        then = datetime.strptime(path.stem, "%Y-%m-%d_%H.%M.%S").replace(tzinfo=timezone.utc)
+        assert abs((datetime.now(timezone.utc) - then).total_seconds()) < 60
+
     def test_the_stem_is_the_audios(self, play: Play, stem: ContextVar[str | None]) -> None:
         """Where the audio has a name; else the stream's id, so that streams still do not fight for a file."""
         assert play("text:path={stem}-{date}.txt", SHORT) == []
@@ -79,7 +87,9 @@ class TestPath:
             ("{}.txt", "has the unknown field {}"),
             ('""', "path is empty"),
             ("nowhere/x.txt", "there is no folder nowhere"),
-            ("{", "Single '{' encountered"),
+            ("{", "path='{' cannot be filled in: Single '{' encountered"),
+            ("{stem:{name}}.txt", "path='{stem:{name}}.txt' cannot be filled in: 'name'"),
+            ("{stem:5d}.txt", "path='{stem:5d}.txt' cannot be filled in: Unknown format code"),
         ],
     )
     def test_a_path_that_cannot_work_is_refused_when_configured(

@@ -144,6 +144,31 @@ def test_exception_is_counted_logged_and_shown_to_the_others(caplog: pytest.LogC
     assert "on_open" in caplog.text
 
 
+def test_a_plugin_that_fails_at_every_event_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The first failure has its traceback, then how often it is, and the total; each is counted, shown, and kept."""
+
+    def fail(event: Event | Audio, report: Report) -> None:
+        if isinstance(event, Results):
+            report("on_final", LookupError() if event.transcript == "word7" else ValueError("a bug"))
+
+    failing, other = Plugin(fail), Plugin()
+    with running(failing=failing, other=other) as dispatcher, caplog.at_level(logging.DEBUG, "streamclient.plugins"):
+        dispatcher.publish([*finals(238), CLOSED])
+        assert dispatcher.wait(Deadline(SOON), SOON)
+
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [(record.getMessage(), bool(record.exc_info)) for record in errors] == [
+        ("The plugin failing failed in on_final", True),
+        ("The plugin failing failed in on_final", True),
+        ("The plugin failing has failed in on_final with ValueError 10 times", False),
+        ("The plugin failing has failed in on_final with ValueError 100 times", False),
+        ("The plugin failing has failed in on_final with ValueError 237 times", False),
+    ]
+    assert sum(bool(record.exc_info) for record in caplog.records) == 238
+    assert sum(isinstance(event, PluginFailed) for event in other.events) == 238
+    assert dispatcher.plugin_errors == {"failing": 238}
+
+
 def test_failure_at_the_last_event_is_seen_before_the_others_close() -> None:
     """A plugin that fails at the very end is shown to the others all the same."""
     bug = ValueError("a bug")

@@ -4,7 +4,7 @@ import json
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
-from sqlite3 import Connection
+from sqlite3 import Connection, OperationalError
 
 from attrs import asdict, define, field
 
@@ -27,6 +27,8 @@ def _check_path(_instance: object, _attribute: object, path: str) -> None:
             check_database(place)
         except StreamClientError as error:
             raise ValueError(str(error)) from error
+        except OperationalError as error:
+            raise ValueError(f"path={path!r}: {error}") from error
 
 
 def _now() -> str:

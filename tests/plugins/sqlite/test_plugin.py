@@ -161,7 +161,7 @@ class TestContent:
 class TestPath:
     @pytest.mark.parametrize(
         ("path", "reason"),
-        [("nowhere/x.db", "there is no folder nowhere"), ("text.db", "no database"), ("other.db", "something else"),
+        [("nowhere/x.db", "there is no folder nowhere"), (".", "path='.': unable to open"), ("text.db", "no database"), ("other.db", "something else"),
          ("newer.db", "newer streamclient")],
     )  # fmt: skip
     def test_a_file_that_cannot_be_used_is_refused_when_configured(
