@@ -161,8 +161,8 @@ class TestContent:
 class TestPath:
     @pytest.mark.parametrize(
         ("path", "reason"),
-        [("nowhere/x.db", "there is no folder nowhere"), (".", "path='.': unable to open"), ("text.db", "no database"), ("other.db", "something else"),
-         ("newer.db", "newer streamclient")],
+        [("nowhere/x.db", "there is no folder nowhere"), (".", "path='.': unable to open"),
+         ("text.db", "no database"), ("other.db", "something else"), ("newer.db", "newer streamclient")],
     )  # fmt: skip
     def test_a_file_that_cannot_be_used_is_refused_when_configured(
         self, path: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
