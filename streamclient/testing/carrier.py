@@ -15,6 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 
 from streamclient.audio import AudioClock
+from streamclient.server.handshake import new_request_id
 from streamclient.testing import faults as kinds
 from streamclient.testing.calls import Call
 from streamclient.testing.entries import Accepted, Audio, Closed, Control, Ended, Happening, Refused, Requested, Said
@@ -66,8 +67,8 @@ class Carrier:
         self._mishaps = Mishaps(())
         self._woken, self._waker = socket.socketpair()
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._stalled_until = 0.0
-        self._client_writes_at = 0.0  # the next piece of a dribble
+        self._client_reads_at = 0.0  # before, what the client sends is left where it is
+        self._client_writes_at = 0.0  # and what it is to be told waits
         self._held: list[Arrived] | None = None  # from the server, since a Metadata that comes late
         self._leaving = False  # the client was sent a close frame
         self._deaf = False
@@ -105,7 +106,7 @@ class Carrier:
     def _step(self) -> None:
         now = time.monotonic()  # the same for both, or what is due in between is slept over
         with selectors.DefaultSelector() as selector:
-            if not self._leaving:  # which ends by itself, and soon
+            if not self._leaving or self._client_writes_at == inf:  # else it ends by itself, and soon
                 selector.register(self._woken, selectors.EVENT_READ)
             for peer in self._peers():
                 if interest := self._interest(peer, now):
@@ -124,16 +125,16 @@ class Carrier:
     def _interest(self, peer: Peer, now: float) -> int:
         if self._deaf:
             return 0
-        if peer is self._client and now < self._stalled_until:
-            return 0
         other = self._server if peer is self._client else self._client
         reads = not peer.ended and (other is None or len(other.unsent) < FULL)
-        writes = bool(peer.unsent) and not (peer is self._client and now < self._client_writes_at)
+        writes = bool(peer.unsent)
+        if peer is self._client:
+            reads, writes = reads and now >= self._client_reads_at, writes and now >= self._client_writes_at
         return selectors.EVENT_READ * reads | selectors.EVENT_WRITE * writes
 
     def _patience(self, now: float) -> float | None:
         moments = [at for at, _ in self._timers]
-        moments += [at for at in (self._stalled_until, self._client_writes_at) if at > now]
+        moments += [at for at in (self._client_reads_at, self._client_writes_at) if now < at < inf]
         return max(min(moments) - now, 0.0) if moments else None
 
     def _later(self, seconds: float, do: Callable[[], None]) -> None:
@@ -159,6 +160,8 @@ class Carrier:
                 self._leave()
 
     def _write(self, peer: Peer) -> None:
+        if peer is self._client and time.monotonic() < self._client_writes_at:
+            return
         if peer is not self._client or self._dribble is None:
             peer.write()
             return
@@ -274,8 +277,8 @@ class Carrier:
         if not self._leaving:
             self._record(Said(text))
             self._client.send(text, self._fragment)
-            if self._dribble is None and time.monotonic() >= self._stalled_until:
-                self._client.write()  # what breaks after this message comes after it
+            if self._dribble is None:
+                self._write(self._client)  # what breaks after this message comes after it
 
     # What breaks.
 
@@ -305,11 +308,13 @@ class Carrier:
         strikes[type(fault)](fault)
 
     def _refuse(self, fault: kinds.Refuse) -> None:
-        body = fault.body if fault.body is not None else _body(fault)
-        headers = Headers({"Content-Length": str(len(body.encode())), "Connection": "close"})
+        request_id = new_request_id()
+        body = fault.body if fault.body is not None else _body(fault, request_id)
+        length = str(len(body.encode()))
+        headers = Headers({"Content-Length": length, "Connection": "close", "dg-request-id": request_id})
         if fault.body is None:
             message = fault.message.encode("ascii", "backslashreplace").decode()
-            headers.update({"Content-Type": "application/json", "dg-error": message, "dg-request-id": "refused"})
+            headers.update({"Content-Type": "application/json", "dg-error": message})
         for name, value in fault.headers.items():
             headers[name] = value
         response = Response(fault.status, _phrase(fault.status), headers, body.encode())
@@ -348,6 +353,8 @@ class Carrier:
     def _close_by_fault(self, fault: kinds.Close) -> None:
         self._drop_server()
         self._how = "Close"
+        if self._client.protocol.state is not OPEN:
+            raise Over("Close")  # there is no frame before the handshake
         self._close(fault.code, fault.reason)
 
     def _close(self, code: int | None, reason: str) -> None:
@@ -361,13 +368,17 @@ class Carrier:
             return
         self._leaving = True
         self._write(self._client)
-        self._later(FAREWELL, self._give_up)
+        self._later(max(self._client_writes_at - time.monotonic(), 0.0) + FAREWELL, self._give_up)
 
     def _give_up(self) -> None:
         raise Over("closed")
 
     def _stall(self, fault: kinds.Stall) -> None:
-        self._stalled_until = time.monotonic() + fault.seconds
+        until = time.monotonic() + fault.seconds
+        if fault.what != "writes":
+            self._client_reads_at = until
+        if fault.what != "reads":
+            self._client_writes_at = until
 
     def _surprise(self, fault: kinds.Say) -> None:
         self._say(fault.text)
@@ -403,9 +414,9 @@ def _headers(headers: Headers) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.raw_items()}
 
 
-def _body(fault: kinds.Refuse) -> str:
+def _body(fault: kinds.Refuse, request_id: str) -> str:
     code = fault.code or CODES.get(fault.status, _phrase(fault.status))
-    return json.dumps({"err_code": code, "err_msg": fault.message, "request_id": "refused"})
+    return json.dumps({"err_code": code, "err_msg": fault.message, "request_id": request_id})
 
 
 def _phrase(status: int) -> str:

@@ -14,10 +14,11 @@ that stops for a while and is closed after ``CloseStream``. Further connections 
 """
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import attrs
+from attrs.validators import and_, ge, gt, le
 
 __all__ = [
     "After",
@@ -51,6 +52,30 @@ __all__ = [
 ]
 
 Unit = Literal["handshake", "bytes", "seconds", "messages", "finals", "close_stream"]
+Direction = Literal["both", "reads", "writes"]
+Alteration = Literal[
+    "double finals", "no alternatives", "null optionals", "unknown fields", "type is a number", "no from_finalize"
+]
+LARGEST_CODE = 0xFFFF
+LONGEST_REASON = 123
+"""Bytes."""
+
+
+def _one_of(allowed: object) -> Callable[[object, "attrs.Attribute[Any]", object], None]:
+    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        if value not in get_args(allowed):
+            raise ValueError(f"{attribute.name} is one of {', '.join(map(repr, get_args(allowed)))}, not {value!r}")
+
+    return check
+
+
+def _fits_into_a_close_frame(_: object, attribute: "attrs.Attribute[Any]", value: int | str | None) -> None:
+    if isinstance(value, int) and not 0 <= value <= LARGEST_CODE:
+        raise ValueError(f"{attribute.name} is {value}; a close frame has room for numbers up to {LARGEST_CODE}")
+    if isinstance(value, str) and len(value.encode()) > LONGEST_REASON:
+        raise ValueError(
+            f"{attribute.name} has {len(value.encode())} bytes; a close frame has room for {LONGEST_REASON}"
+        )
 
 
 @attrs.frozen
@@ -63,8 +88,8 @@ class After:
         count: how many of it must have passed.
     """
 
-    what: Unit
-    count: float = 0
+    what: Unit = attrs.field(validator=_one_of(Unit))
+    count: float = attrs.field(default=0, validator=ge(0))
 
 
 def handshake() -> After:
@@ -126,7 +151,7 @@ class Refuse(Fault):
         body: instead of the JSON the service sends; ``""`` for none.
     """
 
-    status: int
+    status: int = attrs.field(validator=and_(ge(200), le(599)))
     message: str = "Refused by a test."
     code: str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
@@ -149,7 +174,7 @@ class SlowHandshake(Fault):
         seconds: how late.
     """
 
-    seconds: float
+    seconds: float = attrs.field(validator=ge(0))
     after: After = attrs.field(default=handshake(), kw_only=True)
 
 
@@ -189,11 +214,11 @@ class Close(Fault):
 
     Args:
         code: ``None`` for a frame without one.
-        reason: as the service words it, or not.
+        reason: as the service words it, or not; 123 bytes at most.
     """
 
-    code: int | None = 1011
-    reason: str = ""
+    code: int | None = attrs.field(default=1011, validator=_fits_into_a_close_frame)
+    reason: str = attrs.field(default="", validator=_fits_into_a_close_frame)
 
 
 # What goes on, but badly.
@@ -201,13 +226,15 @@ class Close(Fault):
 
 @attrs.frozen
 class Stall(Fault):
-    """For a while nothing is read from the client and nothing written to it.
+    """For a while nothing is read from the client and nothing written to it, or only one of the two.
 
     Args:
-        seconds: how long.
+        seconds: how long; ``inf`` for ever.
+        what: ``"reads"`` leaves the client unread, ``"writes"`` tells it nothing, ``"both"`` does both.
     """
 
-    seconds: float
+    seconds: float = attrs.field(validator=ge(0))
+    what: Direction = attrs.field(default="both", validator=_one_of(Direction))
 
 
 @attrs.frozen
@@ -235,8 +262,8 @@ class Dribble(Fault):
         seconds: between two pieces.
     """
 
-    size: int = 1
-    seconds: float = 0.001
+    size: int = attrs.field(default=1, validator=gt(0))
+    seconds: float = attrs.field(default=0.001, validator=ge(0))
 
 
 @attrs.frozen
@@ -247,7 +274,7 @@ class Fragment(Fault):
         size: bytes of each.
     """
 
-    size: int = 10
+    size: int = attrs.field(default=10, validator=gt(0))
 
 
 @attrs.frozen
@@ -258,7 +285,7 @@ class DelayMetadata(Fault):
         seconds: how late.
     """
 
-    seconds: float
+    seconds: float = attrs.field(validator=ge(0))
 
 
 @attrs.frozen
@@ -266,23 +293,18 @@ class NoClose(Fault):
     """The server's close frame, and the end of its connection, never reach the client."""
 
 
-Alteration = Literal[
-    "double finals", "no alternatives", "null optionals", "unknown fields", "type is a number", "no from_finalize"
-]
-
-
 @attrs.frozen
 class Alter(Fault):
     """Messages are not what they were.
 
     Args:
-        how: ``double finals`` says each final twice, ``no alternatives`` empties those of interims, ``null
-            optionals`` puts ``null`` in place of what may be missing, ``unknown fields`` adds some at every level,
-            ``type is a number`` sends a message without a proper type before each one, ``no from_finalize`` takes
-            the marker of a flush away.
+        how: ``double finals`` says each final twice, ``no alternatives`` empties those of interims and of silence,
+            ``null optionals`` puts ``null`` in place of what may be missing, ``unknown fields`` adds some at every
+            level, ``type is a number`` sends a message without a proper type before each one, ``no from_finalize``
+            takes the marker of a flush away.
     """
 
-    how: Alteration
+    how: Alteration = attrs.field(validator=_one_of(Alteration))
 
 
 FAULTS: Mapping[str | None, type[Any]] = {
@@ -324,9 +346,11 @@ def _list(value: object) -> list[Any]:
 def _from_json(fault: object) -> Fault:
     if not isinstance(fault, dict) or not isinstance(fault.get("after", {}), dict):
         raise ValueError(f"a fault is an object such as {_to_json(Reset())}, not {fault!r:.60}")
-    fields: dict[str, Any] = {name: After(**value) if name == "after" else value for name, value in fault.items()}
+    fields = dict(fault)
     name = fields.pop("fault", None)
     try:
+        if "after" in fields:
+            fields["after"] = After(**fields["after"])
         made: Fault = FAULTS[name](**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"there is no fault {name!r} with the fields {sorted(fields)}") from error

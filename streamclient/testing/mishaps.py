@@ -118,21 +118,35 @@ def _double_finals(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _no_alternatives(message: dict[str, Any]) -> list[dict[str, Any]]:
-    if message["type"] == "Results" and not message.get("is_final"):
+    if message["type"] == "Results" and not (message.get("is_final") and _is_worded(message)):
         message = {**message, "channel": {"alternatives": []}}
     return [message]
 
 
-OPTIONAL = ("metadata", "entities", "extra", "models", "model_info", "from_finalize", "description", "keyterms")
-OPTIONAL_OF_WORDS = ("punctuated_word", "speaker", "language")
+def _is_worded(message: dict[str, Any]) -> bool:
+    return any(alternative.get("transcript") for alternative in message["channel"]["alternatives"])
+
+
+OPTIONAL = {
+    "channel_index": ("from_finalize", "entities"),
+    "alternatives": ("search",),
+    "transcript": ("languages",),
+    "word": ("punctuated_word", "speaker", "language"),
+    "model_uuid": ("extra", "diarize_info"),
+    "transaction_key": ("models", "model_info", "extra"),
+    "variant": ("code", "message"),
+    "turn_index": ("trigger", "languages_hinted"),
+}
+"""What may be missing in a message or a part of one, by a field that it always has."""
 
 
 def _null_optionals(message: dict[str, Any]) -> list[dict[str, Any]]:
-    return [_everywhere({**message, **dict.fromkeys(OPTIONAL)}, _with_null_optionals)]
+    return [_everywhere(message, _with_null_optionals)]
 
 
 def _with_null_optionals(value: dict[str, Any]) -> dict[str, Any]:
-    return {**value, **dict.fromkeys(OPTIONAL_OF_WORDS)} if "word" in value else value
+    optional = [name for mark, names in OPTIONAL.items() if mark in value for name in names]
+    return {**value, **dict.fromkeys(optional)}
 
 
 def _unknown_fields(message: dict[str, Any]) -> list[dict[str, Any]]:

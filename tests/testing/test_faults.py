@@ -13,12 +13,15 @@ from streamclient.testing.builders import interim, metadata, results
 from streamclient.testing.faults import (
     Alter,
     Close,
+    Dribble,
     Fault,
+    Fragment,
     Ping,
     Refuse,
     Reset,
     Say,
     SlowHandshake,
+    Stall,
     audio_bytes,
     audio_seconds,
     close_stream,
@@ -144,3 +147,23 @@ def test_alterations_change_what_is_said(how: faults.Alteration, expected: list[
 def test_what_is_no_message_is_not_altered() -> None:
     """Garbage stays what it is."""
     assert alter("{", [Alter("unknown fields")]) == ["{"]
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: Close(70_000), "code is 70000"),
+        (lambda: Close(1011, "ü" * 62), "124 bytes"),
+        (lambda: Refuse(101), "status"),
+        (lambda: Stall(-1.0), "seconds"),
+        (lambda: Dribble(0), "size"),
+        (lambda: Fragment(-1), "size"),
+        (lambda: Alter("everything"), "'double finals'"),  # type: ignore[arg-type] # that is the test
+        (lambda: Stall(1.0, "sends"), "'both', 'reads', 'writes'"),  # type: ignore[arg-type] # that is the test
+        (lambda: Reset(after=audio_bytes(-1)), "count"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_told_at_once(make: Any, complaint: str) -> None:
+    """Where it is written, and not by a thread when a client connects."""
+    with pytest.raises(ValueError, match=complaint):
+        make()
