@@ -180,14 +180,16 @@ def test_close_timeout_is_a_budget_and_keeps_what_came() -> None:
     stop = threading.Event()
 
     def script(call: Call) -> None:
-        call.read_until()
+        call.read()
         call.say(final("kept", 0.0))
+        call.read_until()
         stop.wait(SOON)
 
     with serving(script) as service:
         client = StreamClient(RAW, url=service.url)
         client.open()
         client.send(SECOND)
+        assert any(isinstance(event, Utterance) for event in client.events())
         with pytest.raises(CloseTimeout) as caught:
             client.close(timeout=0.5)
         stop.set()
@@ -222,12 +224,12 @@ def test_close_waits_for_a_server_that_makes_progress() -> None:
 
     def script(call: Call) -> None:
         call.read_until()
-        for number in range(8):
+        for number in range(20):
             pause.wait(0.1)
             call.say(interim("still busy", float(number)))
-        call.end(final("done", 0.0, 8.0), metadata())
+        call.end(final("done", 0.0, 20.0), metadata())
 
-    with serving(script) as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(close=0.4)) as client:
+    with serving(script) as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(close=1.5)) as client:
         assert client.close().text == "done"
 
 

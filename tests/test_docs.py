@@ -94,7 +94,6 @@ def run_console(code: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name_of)
 def test_code_blocks_run(page: Path, server: LocalServer, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of a page runs, in order: Python as one program, commands with the output that is shown."""
@@ -148,7 +147,6 @@ def documented(manual: Path) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_public_names_are_in_the_reference(documented: set[str]) -> None:
     """Every public class, function and error has an entry."""
     values = {name: getattr(streamclient, name) for name in streamclient.__all__}
@@ -164,7 +162,6 @@ HOOKS = [(specs, hook) for specs in (StreamHooks, ExtensionHooks) for hook in ho
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("specs", "hook"), HOOKS)
 def test_hooks_are_in_the_manual_with_their_exact_signature(specs: type, hook: str, manual: Path) -> None:
     """Name, arguments, types and what is returned, to the letter."""
@@ -196,7 +193,6 @@ def test_every_hook_has_a_test(specs: type, hook: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_options_are_in_the_reference(manual: Path) -> None:
     """Every option of both endpoints has a row with its meaning."""
     page = (manual / "reference" / "options.html").read_text(encoding="utf-8")
@@ -206,7 +202,6 @@ def test_options_are_in_the_reference(manual: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_plugins_are_in_the_reference(manual: Path) -> None:
     """Every first-party plugin has its name and its options in the reference."""
     page = (manual / "reference" / "plugins.html").read_text(encoding="utf-8")
@@ -217,7 +212,6 @@ def test_plugins_are_in_the_reference(manual: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_are_in_the_reference(name: str, manual: Path) -> None:
     """Every command is there with every option it has."""
@@ -231,7 +225,6 @@ def test_commands_are_in_the_reference(name: str, manual: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_example_extension_installs_and_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The extension of the manual, installed with pip: command, audio and recogniser work by their names."""
     install(DOCS / "examples" / "streamclient-beeps", workplace)
@@ -258,7 +251,6 @@ def install(package: Path, workplace: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_example_plugin_installs_and_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugin of the manual, installed with pip, works by its name and with its options."""
     install(DOCS / "examples" / "streamclient-shout", workplace)

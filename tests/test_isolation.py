@@ -120,7 +120,7 @@ def test_a_hanging_plugin_delays_only_itself() -> None:
     listener = Listener()
     with serving(obedient(*WORDS, metadata())) as service:
         client = StreamClient(
-            RAW, url=service.url, plugins=[hooked(lambda: release.wait(SOON)), listener], timeouts=Timeouts(close=0.5)
+            RAW, url=service.url, plugins=[hooked(lambda: release.wait(SOON)), listener], timeouts=Timeouts(close=2.0)
         )
         client.open()
         client.send(b"audio")

@@ -96,7 +96,6 @@ def test_version_is_that_of_the_package() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a clone")
 def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
     """A wheel has every module, marker and page of both packages, and nothing beside them."""

@@ -1,8 +1,10 @@
 """Guarantee 3: bounded memory, no silent loss; and KeepAlive while idle."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -123,7 +125,8 @@ def test_a_blocked_send_is_woken_by_the_end(end: str) -> None:
 
         def send() -> None:
             with pytest.raises(InvalidState) as error:
-                client.send(CHUNK)
+                while True:  # there may be room for one more
+                    client.send(CHUNK)
             caught.append(error.value)
 
         sender = threading.Thread(target=send)
@@ -215,14 +218,17 @@ def test_keepalive_flows_while_no_audio_does() -> None:
 
 def test_keepalive_is_not_sent_while_audio_flows() -> None:
     """Audio itself keeps the line open."""
-    pause = threading.Event()
+    sent, pause = [time.monotonic()], threading.Event()
     with serving() as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(keepalive=1.0)) as client:
-        for _ in range(60):
+        while time.monotonic() - sent[0] < 1.2:
             client.send(bytes(640))
+            sent.append(time.monotonic())
             pause.wait(0.02)
         client.close()
 
-    assert service.call.texts == [CLOSE_STREAM]
+    quiet = [later - earlier for earlier, later in pairwise([*sent, time.monotonic()])]
+    assert client.stats.keepalives_sent <= sum(seconds > 0.9 for seconds in quiet)  # this machine may have paused
+    assert service.call.commands == [CLOSE_STREAM]
 
 
 def test_a_server_that_answers_no_ping_is_lost() -> None:

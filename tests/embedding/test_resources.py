@@ -31,7 +31,6 @@ def spill_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPILL", str(tmp_path))
 
 
-@pytest.mark.timeout(120)
 def test_two_hundred_megabytes_for_a_server_that_does_not_read(tmp_path: Path) -> None:
     """All is accepted while the server reads nothing, in 64 MB and the policy's bound; then all of it arrives."""
     read = threading.Event()

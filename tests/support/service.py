@@ -32,7 +32,7 @@ __all__ = [
 CLOSE_STREAM = '{"type": "CloseStream"}'
 KEEP_ALIVE = '{"type": "KeepAlive"}'
 LINEAR16 = {"encoding": "linear16", "sample_rate": 16000}
-SOON = 10.0
+SOON = 30.0
 """Seconds that only elapse when a test is about to fail."""
 
 
