@@ -23,7 +23,7 @@ LINES = (
 def bench(*arguments: str) -> str:
     """What the command prints."""
     command = [sys.executable, "-m", "bench", *arguments]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
     assert run.returncode == 0, run.stderr
     return run.stdout
 

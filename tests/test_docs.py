@@ -86,7 +86,7 @@ def run_console(code: str) -> None:
     """Run the commands of a block and compare what they print with what the page says."""
     for match in PROMPT.finditer(code):
         done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", match["command"]], check=False, capture_output=True, text=True, timeout=50
+            ["bash", "-o", "pipefail", "-c", match["command"]], check=False, capture_output=True, text=True, timeout=150
         )
         assert done.returncode == 0, f"{match['command']}\n{done.stderr}"
         fits = doctest.OutputChecker().check_output(match["output"], done.stdout, SHAPES)

@@ -38,6 +38,6 @@ def test_the_picture_of_an_outage_can_be_drawn_again(tmp_path: Path) -> None:
     """A real server is killed and started again, in a third of the time."""
     target = tmp_path / "outage.svg"
     draw = [sys.executable, str(PICTURES / "outage.py"), "--speed", "3", "--out", str(target)]
-    subprocess.run(draw, check=True, timeout=50)
+    subprocess.run(draw, check=True, timeout=150)
 
     assert_shows_an_outage(target)

@@ -21,7 +21,7 @@ def test_what_is_said_is_written_until_ctrl_c(tmp_path: Path) -> None:
             assert process.stdout is not None
             lines = [process.stdout.readline(), process.stdout.readline()]
             process.send_signal(signal.SIGINT)
-            rest, said = process.communicate(timeout=50)
+            rest, said = process.communicate(timeout=150)
 
     assert process.returncode == 128 + signal.SIGINT
     assert [*lines, rest] == ["good morning\n", "good bye\n", ""]
@@ -34,7 +34,7 @@ def test_what_is_said_is_written_until_ctrl_c(tmp_path: Path) -> None:
 def test_devices_are_listed(tmp_path: Path) -> None:
     """With their numbers, for --device."""
     with speaking_into(tmp_path, ["-m", "streamclient", "listen", "--list"], b"") as process:
-        assert "default" in process.communicate(timeout=30)[0]
+        assert "default" in process.communicate(timeout=60)[0]
     assert process.returncode == 0
 
 

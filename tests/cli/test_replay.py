@@ -110,7 +110,7 @@ def test_a_cassette_is_served(cassette: Path, start: Start) -> None:
     url = url_in(process.stderr.readline())
     assert transcribe(SPEECH, OPTIONS, url=url).text == "please book table nine"
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(30) == 130
 
 
 def test_a_session_is_recorded_by_the_command(tmp_path: Path, start: Start) -> None:
@@ -127,7 +127,7 @@ def test_a_session_is_recorded_by_the_command(tmp_path: Path, start: Start) -> N
         url = url_in(process.stderr.readline())
         assert transcribe(SPEECH, OPTIONS, url=url, api_key="dg-a-key").text == "please book table nine"
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(20) == 143
+        assert process.wait(30) == 143
     said = process.stderr.read()
     assert f"recorded 2 connections in {path}" in said
     assert "connection 0: Reset after" in said

@@ -91,7 +91,7 @@ def test_several_files_come_in_the_order_of_the_command_line(capsys: Capture) ->
     def script(call: Call) -> None:
         call.read_until()
         if len(call.audio) > 50_000:
-            held.wait(10)
+            held.wait(30)
             call.end(final("first", 0.0), metadata())
         else:
             call.end(final("second", 0.0), metadata())

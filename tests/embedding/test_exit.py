@@ -235,7 +235,7 @@ def test_without_a_handler_sigterm_kills(service: Service) -> None:
     assert CLOSE_STREAM not in service.call.frames
 
 
-@pytest.mark.parametrize("drain", ["close_all(timeout=10)", "threading.Thread(target=close_all, args=(10,)).start()"])
+@pytest.mark.parametrize("drain", ["close_all(timeout=30)", "threading.Thread(target=close_all, args=(30,)).start()"])
 def test_a_handler_of_sigterm_drains(service: Service, drain: str) -> None:
     """A handler that calls close_all(), itself or in a thread, ends the stream well that its program is feeding."""
     code = f"""

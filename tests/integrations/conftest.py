@@ -51,13 +51,13 @@ def gunicorn() -> Iterator[Start]:
     yield start
     for server in servers:
         server.send_signal(signal.SIGTERM)
-        server.communicate(timeout=20)
+        server.communicate(timeout=60)
         assert server.returncode == 0
 
 
 def post(port: int, path: str) -> tuple[int, bytes]:
     """Post the beginning of the sample; status and body."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", path, SAMPLE.read_bytes()[:100_000])
         answer = connection.getresponse()

@@ -43,7 +43,7 @@ def run(program: str, folder: Path, *arguments: str, **settings: Any) -> "subpro
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=50,
+        timeout=150,
     )
 
 
@@ -113,7 +113,7 @@ gone.set()
 """
         with serving(obedient(final("hello", 0.0), metadata())) as service:
             done = run(program, tmp_path, URL=service.url, OPTIONS=RAW)
-            assert all(call.ended.wait(10) for call in service.calls)
+            assert all(call.ended.wait(30) for call in service.calls)
 
         assert done.stderr == ""
         assert [name for name, _ in messages(done.stdout.encode())] == ["open", "final", "utterance", "close"]
@@ -169,7 +169,7 @@ class TestCommand:
                 capture_output=True,
                 cwd=EXAMPLES,
                 env={**os.environ, "STREAMCLIENT_URL": url},
-                timeout=50,
+                timeout=150,
             )
 
     @pytest.mark.parametrize("source", [str(SAMPLE), "-"])

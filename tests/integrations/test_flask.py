@@ -199,7 +199,7 @@ class TestServerSentEvents:
 
         def audio() -> Iterator[bytes]:
             yield bytes(32000)
-            assert more.wait(10)
+            assert more.wait(30)
             yield bytes(32000)
 
         app.add_url_rule("/", view_func=lambda: transcription.sse(audio()))
@@ -242,7 +242,7 @@ class TestServerSentEvents:
             for _ in range(read):
                 next(body)
             response.close()
-            assert service.wait_for_call().ended.wait(10)
+            assert service.wait_for_call().ended.wait(30)
             gone.set()
 
     def test_a_refusal_becomes_a_status(self, app: Flask, transcription: Transcription) -> None:

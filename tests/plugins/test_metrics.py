@@ -161,7 +161,7 @@ with LEDGER._lock:
 assert done == (child, 0), done
 assert LEDGER.read()["streamclient.streams"] == {(): 1}
 """
-        subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
     def test_what_ended_streams_have_counted_stays(self) -> None:
         """What they had waiting is zero."""

@@ -287,7 +287,7 @@ class TestStandardOutput:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=30,
+            timeout=60,
         )
 
     def test_lines_keep_their_place_among_what_is_printed(self) -> None:

@@ -98,7 +98,7 @@ def test_without_a_right_key_there_is_no_stream(arguments: dict[str, Any]) -> No
 
 def test_a_refusal_says_why_in_header_and_body(server: LocalServer) -> None:
     """Status, ``dg-error``, JSON with a length so that every client reads it, and the end of the connection."""
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     connection.request("GET", "/v1/listen?punctuate=True", headers={**upgrade, "Sec-WebSocket-Key": "A" * 22 + "=="})
     response = connection.getresponse()
@@ -261,7 +261,7 @@ def test_the_end_of_a_stream(server: LocalServer, end: Any) -> None:
 def test_pings_are_answered_throughout(server: LocalServer) -> None:
     """While a minute of audio waits for recognition, and after CloseStream."""
     with websockets_connect(
-        f"{server.url}/v1/listen?{RAW}", compression=None, ping_interval=0.05, ping_timeout=5
+        f"{server.url}/v1/listen?{RAW}", compression=None, ping_interval=0.05, ping_timeout=30
     ) as ws:
         for _ in range(60):
             ws.send(SECOND)
@@ -336,7 +336,7 @@ def test_ten_seconds_of_nothing_end_a_stream() -> None:
 
 def test_thirty_seconds_without_a_result_end_a_stream() -> None:
     """Code 1011 and net0000 for a stream that was only kept alive; one that had a result stays."""
-    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=5, no_response=0.3)) as server:
+    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=30, no_response=1.0)) as server:
         kept, spoken = dial(server), dial(server)
         send(kept, KEEP_ALIVE)
         send(spoken, *[SECOND] * 3)

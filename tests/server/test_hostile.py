@@ -157,7 +157,7 @@ requests = st.binary(max_size=300) | st.builds(
 @given(requests)
 def test_any_bytes_instead_of_a_request(server: LocalServer, data: bytes) -> None:
     """The connection ends, with or without an answer."""
-    with socket.create_connection((server.host, server.port), timeout=5) as client:
+    with socket.create_connection((server.host, server.port), timeout=30) as client:
         client.sendall(data)
         client.shutdown(socket.SHUT_WR)
         with suppress(OSError):

@@ -167,7 +167,7 @@ class References(HTMLParser):
 
 def test_the_page_needs_nothing_from_elsewhere(server: LocalServer) -> None:
     """One file, and a policy under which the browser would fetch nothing else."""
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
     connection.request("GET", "/")
     response = connection.getresponse()
     page = response.read().decode()
@@ -184,7 +184,7 @@ def test_the_page_needs_nothing_from_elsewhere(server: LocalServer) -> None:
 def test_there_is_no_page_unless_asked_for() -> None:
     """A server without it says 404."""
     with LocalServer(EchoEngine()) as server:
-        connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
         connection.request("GET", "/")
         assert connection.getresponse().status == 404
         connection.close()

@@ -61,7 +61,7 @@ def whole(server: LocalServer, pcm: bytes) -> list[Any]:
 
 def stream(server: LocalServer, audio: bytes, query: str = RAW, *, chunk: int = 6400) -> list[Any]:
     """All messages of a stream of this audio."""
-    ws: Any = websocket.create_connection(f"{server.url}/v1/listen?{query}", timeout=30)
+    ws: Any = websocket.create_connection(f"{server.url}/v1/listen?{query}", timeout=60)
     for offset in range(0, len(audio), chunk):
         ws.send_binary(audio[offset : offset + chunk])
     ws.send(json.dumps({"type": "CloseStream"}))
@@ -159,7 +159,7 @@ def test_a_client_that_hangs_up_gives_its_decoder_back(passage: bytes) -> None:
     """In the middle of an utterance; the only decoder can be leased again."""
     engine = PocketsphinxEngine(decoders=1)
     with LocalServer(engine) as server:
-        ws: Any = websocket.create_connection(f"{server.url}/v1/listen?{RAW}&interim_results=true", timeout=30)
+        ws: Any = websocket.create_connection(f"{server.url}/v1/listen?{RAW}&interim_results=true", timeout=60)
         ws.send_binary(passage[:64_000])
         ws.recv()
         ws.recv()

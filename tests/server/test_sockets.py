@@ -48,7 +48,7 @@ def server() -> Iterator[LocalServer]:
 
 def connect(server: LocalServer, target: str = LISTEN, **arguments: Any) -> Any:
     """A plain websocket."""
-    return websocket.create_connection(server.url + target, timeout=10, **arguments)
+    return websocket.create_connection(server.url + target, timeout=60, **arguments)
 
 
 def read(ws: Any) -> tuple[list[dict[str, Any]], int | None]:
@@ -177,7 +177,7 @@ def test_streams_do_not_mix(server: LocalServer) -> None:
 
 def test_pings_are_answered_while_audio_waits(server: LocalServer) -> None:
     """A client whose library pings keeps its connection during a fast upload of minutes of audio."""
-    with websockets_connect(server.url + LISTEN, ping_interval=0.1, ping_timeout=5, compression=None) as ws:
+    with websockets_connect(server.url + LISTEN, ping_interval=0.1, ping_timeout=30, compression=None) as ws:
         for _ in range(120):
             ws.send(SECOND)
         ws.send(CLOSE)
@@ -246,7 +246,7 @@ def test_serve_forever_ends_when_stopped() -> None:
     forever.start()
     assert transcribe(server) == ["one", "two"]
     server.stop()
-    forever.join(5)
+    forever.join(30)
     assert not forever.is_alive()
 
 

@@ -83,6 +83,6 @@ def test_deepgram_sdk(server: LocalServer, expected: str) -> None:
             connection.send_media(chunk)
         connection.send_close_stream()
         assert closed.wait(30)
-        listener.join(5)
+        listener.join(30)
     assert text([message.dict() for message in messages]) == expected
     assert messages[-1].type == "Metadata"

@@ -106,7 +106,7 @@ def test_every_sample_is_heard(tmp_path: Path) -> None:
     """From the first one on, in order."""
     sound = random.Random(1).randbytes(64000)
     with speaking_into(tmp_path, ["-c", HEAR], sound) as process:
-        heard, _ = process.communicate(timeout=30)
+        heard, _ = process.communicate(timeout=60)
 
     assert heard.split() == [str(len(sound)), hashlib.sha256(sound).hexdigest()]
 
@@ -128,7 +128,7 @@ with Microphone(sample_rate=16000) as microphone:
 def test_lost_sound_is_counted_and_said(tmp_path: Path) -> None:
     """When nobody takes a minute of it; the device is never kept waiting."""
     with speaking_into(tmp_path, ["-c", LOSE], b"") as process:
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
 
     assert said.startswith("The microphone's sound was not taken in time: ")
     assert " s are lost" in said

@@ -234,7 +234,7 @@ class TestRadio:
             request.send_header("Content-Type", "audio/mpeg")
             request.end_headers()
             request.wfile.write(b"\xff\xfb" + bytes(998))
-            over.wait(20)
+            over.wait(30)
 
         with serving(answer, tls) as address:
             yield address

@@ -138,12 +138,12 @@ class Receiver(ThreadingHTTPServer):
     def wait_for(self, number: int) -> None:
         """Wait until so many posts were accepted."""
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.accepted) >= number, 10)
+            assert self.arrived.wait_for(lambda: len(self.accepted) >= number, 30)
 
     def wait_for_posts(self, number: int) -> None:
         """Wait until so many posts came, answered or not."""
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.posts) >= number, 10)
+            assert self.arrived.wait_for(lambda: len(self.posts) >= number, 30)
 
     def receive(self, handler: BaseHTTPRequestHandler, headers: Message, body: bytes) -> None:
         """Note a post, and answer it."""
@@ -180,7 +180,7 @@ class Receiver(ThreadingHTTPServer):
     def stop(self) -> None:
         """End all connections and threads."""
         self.shutdown()
-        self._thread.join(10)
+        self._thread.join(30)
         self.hang_up()
         self.server_close()
 

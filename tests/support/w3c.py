@@ -41,7 +41,7 @@ class W3cParser:
             capture_output=True,
             text=True,
             check=True,
-            timeout=50,
+            timeout=150,
         )
         answers: list[dict[str, Any]] = json.loads(done.stdout)
         return answers

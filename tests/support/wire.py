@@ -43,7 +43,7 @@ class Heard:
 
 def dial(server: LocalServer, query: str = RAW, *, path: str = "/v1/listen", **arguments: Any) -> Any:
     """Connect."""
-    return websocket.create_connection(f"{server.url}{path}?{query}", timeout=15, **arguments)
+    return websocket.create_connection(f"{server.url}{path}?{query}", timeout=60, **arguments)
 
 
 def send(ws: Any, *frames: bytes | str | dict[str, Any]) -> None:

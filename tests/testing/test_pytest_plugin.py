@@ -21,7 +21,7 @@ def run(folder: Path, code: str, *arguments: str) -> str:
     """What pytest says about a module of tests; there is nothing else in the folder."""
     (folder / "test_it.py").write_text(HEAD + code)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=150)
     return done.stdout + done.stderr
 
 

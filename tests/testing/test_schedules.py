@@ -23,7 +23,7 @@ def play(schedule: list[list[Fault]], audio: bytes, options: ListenOptions) -> l
         client.open()
         for start in range(0, len(audio), 3200):
             client.send(audio[start : start + 3200])
-        transcript = client.close(timeout=20)
+        transcript = client.close(timeout=60)
         server.relay.wait_for_ends()
     assert transcript.complete
     assert not transcript.gaps

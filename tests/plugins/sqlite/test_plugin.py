@@ -291,7 +291,7 @@ for thread in threads: thread.join()
 """
     processes = [start(program, str(number)) for number in range(3)]
     for process in processes:
-        process.communicate(timeout=50)
+        process.communicate(timeout=150)
         assert process.returncode == 0
 
     assert list(counts_by_stream().values()) == [10] * 6
@@ -331,7 +331,7 @@ for _ in range(4):
     assert os.wait()[1] == 0
 """
     process = start(program)
-    process.communicate(timeout=50)
+    process.communicate(timeout=150)
     assert process.returncode == 0
 
     assert counts_by_stream() == {"parent": 20, **{f"child-{n}": 3 for n in (0, 5, 10, 15)}}

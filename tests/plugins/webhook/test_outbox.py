@@ -283,7 +283,7 @@ class TestFile:
 
 
 def _put_one(path: Path, barrier: Barrier, number: int) -> None:
-    barrier.wait(20)
+    barrier.wait(30)
     with Outbox(path) as outbox:
         put(outbox, letter(str(number)))
 

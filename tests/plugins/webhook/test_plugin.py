@@ -111,13 +111,13 @@ class TestReceivers:
 
         def slowly(handler: BaseHTTPRequestHandler) -> bool:
             asked.set()
-            assert answer.wait(10)
+            assert answer.wait(30)
             return status(200)(handler)
 
         with receiving([slowly]) as receiver:
             plugin = make(receiver)
             play(plugin, [Opened(), UTTERANCE])
-            assert asked.wait(10)
+            assert asked.wait(30)
             play(plugin, [UTTERANCE] * 5)
             assert receiver.accepted == []
             answer.set()
@@ -209,7 +209,7 @@ class TestReceivers:
                 closing.join(0.01)
             assert closing.is_alive()
             outbox.settle(taken, "somebody else", Verdict(Fate.DELIVERED))
-            closing.join(10)
+            closing.join(30)
 
         assert events(receiver) == ["stream.utterance", "stream.close"]
 
@@ -276,7 +276,7 @@ class TestLife:
             del plugin
             gc.collect()
             for thread in threads:
-                thread.join(10)
+                thread.join(30)
 
         assert [thread.is_alive() for thread in threads] == [False]
 

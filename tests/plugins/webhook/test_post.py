@@ -225,7 +225,7 @@ class TestBounds:
 
         with receiving([hang]) as receiver:
             poster = Poster(Target(receiver.url, timeout=30))
-            cutter = threading.Thread(target=lambda: [asked.wait(10), poster.cut()])  # type: ignore[func-returns-value]
+            cutter = threading.Thread(target=lambda: [asked.wait(30), poster.cut()])  # type: ignore[func-returns-value]
             cutter.start()
             before = time.monotonic()
             answer = poster.post(LETTER, 1.0)
