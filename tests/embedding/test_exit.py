@@ -64,7 +64,12 @@ def test_a_client_that_is_gone_at_exit_is_not_warned_of_twice(service: Service, 
 
 def test_a_client_that_is_forgotten_last_and_had_no_plugins(service: Service) -> None:
     """Nobody is left to read its transcript, but the service still learns that the stream has ended."""
-    code = "client = StreamClient(options, url=url)\nclient.open()\nclient.send(bytes(7_000_000))\ndel client"
+    code = """
+client = StreamClient(options, url=url, timeouts=patient)
+client.open()
+client.send(bytes(7_000_000))
+del client
+"""
     ended = run(IMPORTS, code, url=service.url)
 
     assert ended.code == 0, ended.err
@@ -108,7 +113,7 @@ def test_a_thread_that_python_waits_for_goes_on_sending(service: Service, feed: 
     opened_by_main, opened_by_thread = ("client.open()", "") if owner == "main" else ("", "client.open()")
     code = f"""
 from concurrent.futures import ThreadPoolExecutor
-client = StreamClient(options, url=url, plugins=[Plugin()])
+client = StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient)
 fed, exiting = threading.Event(), threading.Event()
 threading._register_atexit(exiting.set)  # called after the hook of streamclient, which is registered later
 def feed():
@@ -132,7 +137,7 @@ fed.wait()
 def test_a_thread_that_sends_and_does_not_close_is_cleaned_up_after(service: Service) -> None:
     """What such a thread leaves open is closed once it has ended."""
     code = """
-client = StreamClient(options, url=url, plugins=[Plugin()])
+client = StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient)
 opened = threading.Event()
 def feed():
     client.open()
@@ -155,7 +160,7 @@ def test_a_stream_that_is_opened_by_a_thread_while_the_interpreter_exits(service
 def feed():
     global client
     threading.main_thread().join()
-    client = StreamClient(options, url=url, plugins=[Plugin()])
+    client = StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient)
     try:
         client.open()
     except InvalidState as error:
@@ -175,7 +180,7 @@ threading.Thread(target=feed).start()
 def test_twenty_streams_share_one_budget(service: Service) -> None:
     """All streams that are left open are closed at the same time."""
     code = """
-clients = [StreamClient(options, url=url, plugins=[Plugin()]) for _ in range(20)]
+clients = [StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient) for _ in range(20)]
 for client in clients:
     client.open()
     client.send(bytes(3200))
@@ -194,7 +199,7 @@ def test_the_exit_does_not_wait_for_a_server_that_never_closes() -> None:
         call.read_until()
         stop.wait(SOON * 2)
 
-    opening = OPEN.replace("url=url", "url=url, timeouts=Timeouts(exit=0.5)")
+    opening = OPEN.replace("patient", "Timeouts(exit=0.5)")
     with serving(script) as service:
         ended = run(IMPORTS, opening, url=service.url)
         stop.set()

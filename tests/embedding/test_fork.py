@@ -122,7 +122,7 @@ def test_a_child_may_have_a_stream_of_its_own(service: Service) -> None:
     code = """
 def child():
     global own
-    own = StreamClient(options, url=url)
+    own = StreamClient(options, url=url, timeouts=patient)
     own.open()
     own.send(b"own")
     sys.exit(0)

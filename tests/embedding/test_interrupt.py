@@ -129,7 +129,7 @@ say(*(thread.name for thread in threading.enumerate()))
 def test_ctrl_c_at_the_exit_leaves_at_once() -> None:
     """Whoever does not want to wait for the exit hook presses Ctrl-C."""
     patient = Patient()
-    opening = OPEN.replace("url=url", "url=url, timeouts=Timeouts(exit=600)")
+    opening = OPEN.replace("patient", "Timeouts(exit=600)")
     code = """
 class Told(logging.Handler):
     def emit(self, record):

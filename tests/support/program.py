@@ -20,6 +20,7 @@ import streamclient.sources  # an import that Ctrl-C interrupts would leave an o
 signal.signal(signal.SIGINT, signal.default_int_handler)
 url = sys.argv[1]
 options = ListenOptions(encoding="linear16", sample_rate=16000)
+patient = Timeouts(exit=30)  # a busy machine is slow to exit, too
 
 def say(*what):
     os.write(1, (" ".join(map(str, what)) + "\\n").encode())  # whole lines, from any thread
@@ -34,7 +35,7 @@ class Plugin:
 """
 
 OPEN = """
-client = StreamClient(options, url=url, plugins=[Plugin()])
+client = StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient)
 client.open()
 client.send(bytes(32000))
 """
