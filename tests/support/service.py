@@ -130,6 +130,7 @@ class Service:
     def __init__(self, script: Script, tls: ssl.SSLContext | None) -> None:
         self.calls: list[Call] = []
         self.called = threading.Semaphore(0)
+        self._was_called = threading.Event()
         self.failures: list[BaseException] = []
         self.refusal: Callable[[Request], tuple[int, dict[str, str], bytes] | None] = lambda _: None
         self._script = script
@@ -151,7 +152,8 @@ class Service:
 
     @property
     def call(self) -> Call:
-        """The only call."""
+        """The only call; a client that has hung up at once may be gone before its call begins."""
+        assert self._was_called.wait(SOON)
         (call,) = self.calls
         return call
 
@@ -193,6 +195,7 @@ class Service:
         call = Call(ws)
         self.calls.append(call)
         self.called.release()
+        self._was_called.set()
         try:
             self._script(call)
         except (ConnectionClosed, ConnectionError):  # the client is gone first; what it should have waited for it lacks
