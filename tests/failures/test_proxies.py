@@ -29,7 +29,7 @@ def proxy_answering(answer: bytes, *, patient: bool = False) -> Iterator[dict[st
 
     with bare_server(speak) as port:
         proxy = f"http://user:{PASSWORD}@127.0.0.1:{port}"
-        yield proxied(proxy)
+        yield proxied(proxy, 1.0 if patient else SOON)
         stop.set()
 
 
@@ -40,11 +40,11 @@ def no_proxy_there() -> Iterator[dict[str, Any]]:
         yield proxied(there["url"].replace("ws://", f"http://user:{PASSWORD}@"))
 
 
-def proxied(proxy: str) -> dict[str, Any]:
+def proxied(proxy: str, timeout: float = SOON) -> dict[str, Any]:
     """Arguments of a client behind a proxy."""
     transport = TransportOptions(proxy=proxy)
     assert PASSWORD not in repr(transport)
-    return {"url": "ws://service.example:80", "transport": transport, "timeouts": Timeouts(connect=1.0)}
+    return {"url": "ws://service.example:80", "transport": transport, "timeouts": Timeouts(connect=timeout)}
 
 
 TUNNEL = "tunnel to service.example:80"

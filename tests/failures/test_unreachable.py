@@ -35,7 +35,7 @@ def full_queue() -> Iterator[dict[str, Any]]:
             waiting.setblocking(False)
             with suppress(BlockingIOError):
                 waiting.connect(listener.getsockname())
-        yield {"url": f"ws://127.0.0.1:{listener.getsockname()[1]}", "timeouts": Timeouts(connect=0.3)}
+        yield {"url": f"ws://127.0.0.1:{listener.getsockname()[1]}", "timeouts": Timeouts(connect=1.0)}
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def silent(scheme: str) -> Iterator[dict[str, Any]]:
     """A server that takes what it is sent and says nothing."""
     stop = threading.Event()
     with bare_server(lambda _: (stop.wait(SOON), None)[1]) as port:
-        yield {"url": f"{scheme}://127.0.0.1:{port}", "timeouts": Timeouts(connect=0.3)}
+        yield {"url": f"{scheme}://127.0.0.1:{port}", "timeouts": Timeouts(connect=1.0)}
         stop.set()
 
 
@@ -87,15 +87,15 @@ UNREACHABLE: dict[str, tuple[Scene, Failure]] = {
     ),
     "nobody accepts": (
         full_queue,
-        Failure(kind=ConnectTimeout, says=("0.3 s", "connecting to"), hint="Timeouts(connect=", retryable=True),
+        Failure(kind=ConnectTimeout, says=("1 s", "connecting to"), hint="Timeouts(connect=", retryable=True),
     ),
     "no handshake": (
         lambda: silent("ws"),
-        Failure(kind=ConnectTimeout, says=("0.3 s", "websocket handshake"), hint="Timeouts(connect=", retryable=True),
+        Failure(kind=ConnectTimeout, says=("1 s", "websocket handshake"), hint="Timeouts(connect=", retryable=True),
     ),
     "no TLS handshake": (
         lambda: silent("wss"),
-        Failure(kind=ConnectTimeout, says=("0.3 s", "TLS"), hint="Timeouts(connect=", retryable=True),
+        Failure(kind=ConnectTimeout, says=("1 s", "TLS"), hint="Timeouts(connect=", retryable=True),
     ),
     "another protocol": (
         lambda: answering(b"SSH-2.0-OpenSSH_9.2\r\n"),

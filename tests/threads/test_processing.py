@@ -214,14 +214,16 @@ def test_an_error_holds_only_what_has_gone_through() -> None:
             shown.append(error.transcript.text)
 
     def script(call: Call) -> None:
-        call.read_until()
+        call.read()
         call.say(SAID[0])
+        call.read_until()
         stop.wait(SOON)
 
     with serving(script) as service:
         client = StreamClient(RAW, url=service.url, plugins=[processor(append("!")), Watcher()])
         client.open()
         client.send(b"audio")
+        assert any(isinstance(event, Utterance) for event in client.events())
         with pytest.raises(CloseTimeout):
             client.close(timeout=0.5)
         stop.set()
@@ -254,7 +256,7 @@ def test_whoever_meets_the_error_is_shown_only_what_has_gone_through() -> None:
 
     policy = LanePolicy(process_timeout=SOON)
     with serving(script) as service:
-        client = StreamClient(RAW, url=service.url, plugins=[processor(slow, policy)], timeouts=Timeouts(close=0.3))
+        client = StreamClient(RAW, url=service.url, plugins=[processor(slow, policy)], timeouts=Timeouts(close=1.0))
         client.open()
         client.send(b"audio")
         closing = threading.Thread(target=close)

@@ -55,7 +55,7 @@ def test_a_hanging_processor_costs_one_wait(*, required: bool) -> None:
     policy = LanePolicy(required=required, process_timeout=0.2)
     with serving(obedient(*SAID, metadata())) as service:
         hanging = processor(lambda _: release.wait(SOON) and None, policy)
-        client = StreamClient(RAW, url=service.url, plugins=[hanging, listener], timeouts=Timeouts(close=0.2))
+        client = StreamClient(RAW, url=service.url, plugins=[hanging, listener], timeouts=Timeouts(close=2.0))
         client.open()
         client.send(b"audio")
         started = time.monotonic()
@@ -99,7 +99,7 @@ def test_a_processor_that_has_hung_is_asked_again_when_it_is_back() -> None:
 
     ear = Ear()
     with serving(script) as service:
-        slow = processor(process, LanePolicy(process_timeout=0.05))
+        slow = processor(process, LanePolicy(process_timeout=1.0))
         client = StreamClient(RAW, url=service.url, plugins=[slow, ear])
         with client:
             client.send(b"audio")
@@ -122,7 +122,7 @@ def test_close_keeps_its_budget_with_a_hanging_processor() -> None:
         release.set()
         assert client._stream.dispatcher._lanes[0]._worker.wait(Deadline(SOON))
 
-    assert took < 3.0
+    assert took < SOON / 2
     assert transcript.text == " ".join([WITHHELD] * 5)
     assert listener.texts == [WITHHELD] * 5
     assert len(listener.transcripts) == 1
