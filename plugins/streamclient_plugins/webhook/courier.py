@@ -82,7 +82,7 @@ class Delivery:
     def deliver_one(
         self, stream: str | None = None, grace: float = 0.0, *, is_cut: Callable[[], bool] = lambda: False
     ) -> Fate | None:
-        """Try the oldest letter that is due.
+        """Try a letter that is due, the oldest of its stream.
 
         Args:
             stream: only of this stream.

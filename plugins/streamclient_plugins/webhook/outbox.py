@@ -51,11 +51,19 @@ CREATE TABLE endpoints (
 PRAGMA user_version = {VERSION};
 """
 
-HEADS = """
-SELECT min(number) FROM letters WHERE endpoint = :endpoint AND NOT is_dead
-AND (:stream IS NULL OR stream = :stream) GROUP BY stream
-"""
-"""The oldest waiting letter of each stream."""
+HEAD = "SELECT min(number) AS head FROM letters WHERE endpoint = :endpoint AND is_dead = 0 AND stream ="
+"""The oldest waiting letter of a stream."""
+
+HEADS = f"""
+WITH RECURSIVE streams(name) AS (
+    SELECT min(stream) FROM letters WHERE endpoint = :endpoint AND is_dead = 0
+    UNION ALL
+    SELECT (SELECT min(stream) FROM letters WHERE endpoint = :endpoint AND is_dead = 0 AND stream > name)
+    FROM streams WHERE name IS NOT NULL
+)
+SELECT ({HEAD} name) AS head FROM streams
+"""  # noqa: S608 - constants
+"""That of each stream. It goes from stream to stream in the index, and no further than it is asked: many may wait."""
 
 COLUMNS = "number, id, endpoint, stream, event, body, created, is_dead, tries, next_at, leased_until, error"
 
@@ -159,22 +167,22 @@ class Outbox:
     def take(
         self, endpoint: str, owner: str, now: float, lease: float, stream: str | None = None, grace: float = 0.0
     ) -> Letter | None:
-        """Take the oldest letter that is due, of one stream or of any, so that nobody else takes it.
+        """Take the oldest letter of a stream, if it is due, so that nobody else takes it.
 
         Args:
             endpoint: whose letters.
             owner: who sends it.
             now: the time.
             lease: seconds until others may take it again.
-            stream: whose events.
+            stream: whose events; ``None`` for any that has one that is due.
             grace: seconds for which a letter is left to the stream that has put it.
         """
         with self._writing():
             row = self._database.execute(
-                f"SELECT {COLUMNS} FROM letters WHERE number IN ({HEADS})"  # noqa: S608 - constants
-                " AND next_at <= :now AND leased_until <= :now AND created <= :now - :grace"
+                f"SELECT {COLUMNS} FROM {_heads(stream)}"  # noqa: S608 - constants
+                " WHERE next_at <= :now AND leased_until <= :now AND created <= :now - :grace"
                 " AND NOT EXISTS (SELECT 1 FROM endpoints WHERE name = :endpoint"
-                " AND (is_stopped OR paused_until > :now)) ORDER BY number LIMIT 1",
+                " AND (is_stopped OR paused_until > :now)) LIMIT 1",
                 {"endpoint": endpoint, "stream": stream, "now": now, "grace": grace},
             ).fetchone()
             if row is None:
@@ -218,8 +226,8 @@ class Outbox:
         row = self._database.execute(
             "SELECT max(min(max(next_at, leased_until, created + :grace)),"  # noqa: S608 - constants
             " (SELECT coalesce(max(paused_until), 0) FROM endpoints WHERE name = :endpoint))"
-            f" FROM letters WHERE number IN ({HEADS})"
-            " AND NOT EXISTS (SELECT 1 FROM endpoints WHERE name = :endpoint AND is_stopped)",
+            f" FROM {_heads(stream)}"
+            " WHERE NOT EXISTS (SELECT 1 FROM endpoints WHERE name = :endpoint AND is_stopped)",
             {"endpoint": endpoint, "stream": stream, "grace": grace},
         ).fetchone()
         due: float | None = row[0]
@@ -228,7 +236,7 @@ class Outbox:
     def is_sending(self, endpoint: str, stream: str, now: float) -> bool:
         """Whether somebody is sending a letter of a stream."""
         found = self._database.execute(
-            f"SELECT 1 FROM letters WHERE number IN ({HEADS}) AND leased_until > :now",  # noqa: S608
+            f"SELECT 1 FROM {_heads(stream)} WHERE leased_until > :now",  # noqa: S608
             {"endpoint": endpoint, "stream": stream, "now": now},
         )
         return found.fetchone() is not None
@@ -236,7 +244,7 @@ class Outbox:
     def count(self, endpoint: str, stream: str | None = None) -> int:
         """How many letters wait, of one stream or of all."""
         (count,) = self._database.execute(
-            "SELECT count(*) FROM letters WHERE endpoint = :endpoint AND NOT is_dead"
+            "SELECT count(*) FROM letters WHERE endpoint = :endpoint AND is_dead = 0"
             " AND (:stream IS NULL OR stream = :stream)",
             {"endpoint": endpoint, "stream": stream},
         ).fetchone()
@@ -282,6 +290,11 @@ class Outbox:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+
+
+def _heads(stream: str | None) -> str:
+    """The oldest letters, of one stream or of each, as a table."""
+    return f"({HEADS if stream is None else HEAD + ' :stream'}) CROSS JOIN letters ON number = head"
 
 
 def _letter(row: Sequence[object]) -> Letter:

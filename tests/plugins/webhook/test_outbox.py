@@ -234,6 +234,40 @@ class TestLetters:
         assert one == Letter(1, "a1", "here", "a", "utterance", b"{}", NOW, next_at=NOW)
 
 
+class TestMany:
+    @pytest.mark.parametrize("stream", ["s0", None])
+    @pytest.mark.parametrize("streams", [1, 500])
+    def test_taking_one_costs_the_same_however_many_wait(
+        self, outbox: Outbox, streams: int, stream: str | None
+    ) -> None:
+        """Of one stream or of many; counted in steps of SQLite, because a receiver that was down finds very many."""
+        few = self.steps_to_take(outbox, 2, 1, stream)
+        many = self.steps_to_take(outbox, 1000, streams, stream)
+
+        assert many < 2 * few
+
+    def steps_to_take(self, outbox: Outbox, letters: int, streams: int, stream: str | None) -> int:
+        """Put letters, and count the steps of taking and delivering one."""
+        outbox._database.executemany(
+            "INSERT INTO letters (id, endpoint, stream, event, body, created, next_at)"
+            f" VALUES (?, 'here', ?, 'utterance', '{{}}', {NOW}, {NOW})",
+            [(f"{letters}-{number}", f"s{number % streams}") for number in range(letters)],
+        )
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+
+        outbox._database.set_progress_handler(step, 1)
+        taken = outbox.take("here", "me", NOW, LEASE, stream)
+        assert taken is not None
+        outbox.settle(taken, "me", DELIVERED)
+        outbox.next_due("here", "s0")
+        outbox._database.set_progress_handler(None, 1)
+        return steps
+
+
 class TestFile:
     @pytest.mark.skipif(os.name != "posix", reason="other systems have other permissions")
     def test_it_is_for_its_owner_only(self, outbox: Outbox, path: Path) -> None:
