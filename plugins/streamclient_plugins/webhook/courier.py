@@ -182,6 +182,7 @@ class Courier:
         try:
             while not (self._work() or self._is_finishing):
                 self._bell.wait(REST)
+                self._bell.clear()
         finally:
             self._post.close()
             self._ended.set()

@@ -1,13 +1,8 @@
 """The plugin ``webhook``: posts events to a URL, signed, in order, and until they have arrived."""
 
-import logging
 import os
-import time
-import uuid
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import datetime, timezone
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -16,9 +11,10 @@ from attrs import define, field
 from attrs.converters import optional
 
 from streamclient import LanePolicy, StreamView, Transcript, hookimpl
-from streamclient_plugins.facts import EventReporter, to_json
+from streamclient_plugins.facts import EventReporter
 from streamclient_plugins.webhook.courier import Courier, Delivery
-from streamclient_plugins.webhook.outbox import Letter, Outbox
+from streamclient_plugins.webhook.outbox import Outbox
+from streamclient_plugins.webhook.sender import Sender
 from streamclient_plugins.webhook.signing import Signer
 from streamclient_plugins.webhook.target import Target
 
@@ -26,8 +22,6 @@ if TYPE_CHECKING:
     from streamclient_plugins.webhook.post import Poster
 
 __all__ = ["OUTBOX_VARIABLE", "SECRET_VARIABLE", "URL_VARIABLE", "Webhook", "default_outbox"]
-
-log = logging.getLogger("streamclient.webhook")
 
 URL_VARIABLE = "STREAMCLIENT_WEBHOOK_URL"
 SECRET_VARIABLE = "STREAMCLIENT_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
@@ -104,9 +98,7 @@ class Webhook(EventReporter):
     lane_policy: LanePolicy = field(init=False, repr=False)
     path: Path = field(init=False, repr=False)
     _target: Target = field(init=False, repr=False)
-    _sequence: int = field(default=0, init=False, repr=False)
-    _box: Outbox | None = field(default=None, init=False, repr=False)
-    _courier: Courier | None = field(default=None, init=False, repr=False)
+    _senders: dict[str, Sender] = field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.url = self.url or os.environ.get(URL_VARIABLE, "")
@@ -138,7 +130,7 @@ class Webhook(EventReporter):
     @hookimpl
     def on_open(self, stream: StreamView) -> None:
         """Begin to deliver, and post ``open``."""
-        self._begin(stream)
+        self._sender(stream).open()
         super().on_open(stream)
 
     @hookimpl
@@ -147,21 +139,28 @@ class Webhook(EventReporter):
         try:
             super().on_close(stream, transcript)
         finally:
-            self._finish(stream)
+            sender = self._sender(stream)
+            del self._senders[stream.id]
+            sender.finish(self.drain)
 
     def report(self, stream: StreamView, event: str, facts: Mapping[str, Any]) -> None:
-        """Put an event into the outbox.
+        """Put an event into the outbox, after those that it has failed to take before.
 
         Raises:
             OutboxFull: ``max_waiting`` events wait already; this one is not kept.
-            sqlite3.Error: the disk is full, for example; this one is not kept.
+            sqlite3.Error: the disk is full, for example; it is tried again with the next event.
         """
-        if event not in self.events:
-            return
-        outbox, courier = self._begin(stream)
-        outbox.put(self._letter(stream, event, facts), self.max_waiting)
-        self._sequence += 1
-        courier.notice()
+        sender = self._sender(stream)
+        if event in self.events:
+            sender.add(event, facts)
+        sender.keep()
+
+    def _sender(self, stream: StreamView) -> Sender:
+        """The stream's own; several streams may share the plugin."""
+        if stream.id not in self._senders:
+            courier = Courier(self.path, self.endpoint, self._poster(), stream.id, self._lease)
+            self._senders[stream.id] = Sender(self.path, self.endpoint, stream.id, courier, self.max_waiting)
+        return self._senders[stream.id]
 
     def _poster(self) -> "Poster":
         try:
@@ -174,46 +173,3 @@ class Webhook(EventReporter):
     def _lease(self) -> float:
         """Seconds for which a letter belongs to who sends it: a post, and a look-up of a name that takes its time."""
         return 2 * self.timeout + 5.0
-
-    def _letter(self, stream: StreamView, event: str, facts: Mapping[str, Any]) -> Letter:
-        now = time.time()
-        timestamp = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        content = {
-            "type": f"stream.{event}",
-            "timestamp": timestamp,
-            "data": {"stream": stream.id, "sequence": self._sequence, **facts},
-        }
-        return Letter(
-            number=0,
-            id=f"msg_{uuid.uuid4().hex}",
-            endpoint=self.endpoint,
-            stream=stream.id,
-            event=event,
-            body=to_json(content).encode("utf-8", "backslashreplace"),
-            created=now,
-            next_at=now,
-        )
-
-    def _begin(self, stream: StreamView) -> tuple[Outbox, Courier]:
-        """What delivers, from the first event on; all events come in one thread."""
-        if self._box is None:
-            self._box = Outbox(self.path)
-        if self._courier is None:
-            self._courier = Courier(self.path, self.endpoint, self._poster(), stream.id, self._lease)
-            # A stream that is stopped or forgotten says no `on_close`. The courier does not know the plugin.
-            weakref.finalize(self, self._courier.stop).atexit = False
-            self._courier.start()
-        return self._box, self._courier
-
-    def _finish(self, stream: StreamView) -> None:
-        outbox, courier = self._begin(stream)
-        courier.finish(self.drain)
-        self._box = self._courier = None
-        with outbox:
-            left = outbox.count(self.endpoint, stream.id)
-        if left:
-            log.warning(
-                "%d event(s) of stream %s wait in %s; the next stream to the same receiver delivers them, "
-                "or `streamclient outbox deliver`",
-                left, stream.id, self.path,
-            )  # fmt: skip

@@ -1,9 +1,11 @@
 """Delivery: each event at least once, with one id, in order, whatever the receiver and the processes go through."""
 
+import logging
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import pytest
 import standardwebhooks
 import trustme
 
-from streamclient_plugins.webhook.courier import Delivery
+from streamclient_plugins.webhook.courier import Courier, Delivery
 from streamclient_plugins.webhook.outbox import Letter, Outbox
 from streamclient_plugins.webhook.post import Poster
 from streamclient_plugins.webhook.rules import SCHEDULE, Answer, Fate
@@ -205,6 +207,43 @@ class TestDays:
             days.close()
 
         assert sorted(time - START for times in days.attempts.values() for time in times) == [0, 600, 600]
+
+
+class Nothing:
+    """Posts nothing."""
+
+    def post(self, letter: Letter, now: float) -> Answer:
+        """Never."""
+        raise AssertionError
+
+    def cut(self) -> None:
+        """Nothing to cut."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class TestOutboxThatFails:
+    def test_it_is_not_tried_without_rest(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Once for each event, and else after a while."""
+        said = threading.Semaphore(0)
+
+        class Said(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                said.release()
+
+        handler = Said()
+        logging.getLogger("streamclient.webhook").addHandler(handler)
+        courier = Courier(tmp_path, "here", Nothing(), "stream-1", 30.0)  # a folder is no outbox
+        courier.start()
+        assert said.acquire(timeout=10)
+        courier.notice()
+        assert said.acquire(timeout=10)
+        assert not said.acquire(timeout=0.2)
+        courier.finish(10)
+        logging.getLogger("streamclient.webhook").removeHandler(handler)
+
+        assert all("because the outbox" in message for message in caplog.messages)
 
 
 def start(*arguments: object) -> "subprocess.Popen[bytes]":

@@ -2,11 +2,13 @@
 
 import gc
 import logging
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -101,6 +103,23 @@ class TestEvents:
             assert make(receiver, events=names).events == ("close", "error")
             with pytest.raises(ValueError, match="events='interim' is not allowed; allowed is open or final or"):
                 make(receiver, events="interim")
+
+    def test_streams_can_share_a_plugin(self, make: Make) -> None:
+        """At the same time; each has its own order and its own numbers."""
+        script = final("hello world", 0.0), metadata()
+        with receiving() as receiver, serving(obedient(*script)) as first, serving(obedient(*script)) as second:
+            plugin = make(receiver)
+            clients = [StreamClient(OPTIONS, url=one.url, plugins=[plugin]) for one in (first, second)]
+            with clients[0], clients[1]:
+                for client in clients:
+                    client.send(bytes(32000))
+
+        for client in clients:
+            own = [post.event for post in receiver.accepted if post.event["data"]["stream"] == client.id]
+            assert [(event["type"], event["data"]["sequence"]) for event in own] == [
+                ("stream.utterance", 0),
+                ("stream.close", 1),
+            ]
 
 
 class TestReceivers:
@@ -272,7 +291,7 @@ class TestLife:
             play(plugin, [Opened(), UTTERANCE])
             receiver.wait_for(1)
             threads = [thread for thread in threading.enumerate() if thread.name == "streamclient-webhook-stream-1"]
-            plugin._box.close()  # type: ignore[union-attr]  # its lane would
+            plugin._senders["stream-1"].open().close()  # its lane would
             del plugin
             gc.collect()
             for thread in threads:
@@ -296,6 +315,44 @@ class TestLife:
             assert play(plugin, [UTTERANCE, Closed(Transcript())]) == []
 
         assert events(receiver) == ["stream.utterance", "stream.close"]
+
+    def test_what_the_outbox_cannot_take_is_put_with_the_next_event(
+        self, make: Make, play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The failure is said; the order is kept."""
+        monkeypatch.setattr("streamclient_plugins.webhook.outbox.PATIENCE", 0.05)
+        with receiving() as receiver:
+            plugin = make(receiver)
+            play(plugin, [Opened()])
+            with locked(tmp_path / "outbox.sqlite"):
+                assert [str(error) for _, error in play(plugin, [UTTERANCE])] == ["database is locked"]
+            assert play(plugin, [Closed(Transcript())]) == []
+
+        arrived = [(post.event["type"], post.event["data"]["sequence"]) for post in receiver.accepted]
+        assert arrived == [("stream.utterance", 0), ("stream.close", 1)]
+
+    def test_what_the_outbox_never_takes_is_said_to_be_lost(
+        self, make: Make, play: Play, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """When the stream has closed there is no next event; what may wait for that is bounded too."""
+        monkeypatch.setattr("streamclient_plugins.webhook.outbox.PATIENCE", 0.05)
+        with receiving() as receiver:
+            plugin = make(receiver, max_waiting=1)
+            play(plugin, [Opened()])
+            with locked(tmp_path / "outbox.sqlite"):
+                raised = play(plugin, SHORT[1:])
+
+        assert [str(error) for _, error in raised] == ["database is locked"] * 2
+        assert "1 event(s) of stream stream-1 are lost, because" in caplog.text
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else can write to the outbox."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
 
 
 class TestSecrets:
