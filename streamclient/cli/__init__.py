@@ -132,6 +132,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         silence_stdout()
         return UNEXPECTED
+    except OSError as error:  # a disk that is full, a standard output that is closed
+        named = f"{error.filename}: " if error.filename else ""
+        report(f"{named}{error.strerror or error}.", error, verbosity)
+        silence_stdout()
+        return UNEXPECTED
     except Exception as error:  # noqa: BLE001 - a defect of ours: no traceback unless asked for
         report(f"{type(error).__name__}: {error}. This is a defect; -vv shows where.", error, verbosity)
         return UNEXPECTED
@@ -139,7 +144,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def silence_stdout() -> None:
-    """Nobody reads standard output any more: let the interpreter's last flush go nowhere, without a message."""
+    """Standard output takes no more: let the interpreter's last flush go nowhere, without a message."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.close(devnull)

@@ -159,7 +159,8 @@ class FileSink:
     def close(self) -> None:
         """Close the file, if there is one."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # said already: it tries once more what could not be written
+                self._file.close()
 
     def replace(self, text: str) -> None:
         """Put a better text in the place of what was written; whoever looks sees one of them, and whole.

@@ -23,6 +23,8 @@ REFRESH_SECONDS = 0.05
 
 CAPTION_LINES = 2
 BAR_WIDTH = 30
+ECHO_WIDTH = 3
+"""Columns left free behind the bar: ``^C`` in the last ones would wrap, and the captions above could not be taken away."""
 CONTROLS: dict[int, str | None] = dict.fromkeys((*range(32), *range(127, 160)))
 CONTROLS |= {ord("\n"): " ", ord("\t"): " "}
 
@@ -226,13 +228,15 @@ class LiveScreen(Screen):
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
             self._live.start()
+            self._console.show_cursor()  # whoever is suspended or killed cannot bring it back
         self._live.update(self._render(), refresh=True)
 
     def _render(self) -> "RenderableType":
         from rich.console import Group
 
         captions = [self._unfinished(lane) for lane in self._lanes.values() if lane.interim]
-        return Group(*captions, *(_progress(lane) for lane in self._lanes.values()))
+        width = max(self._console.width - ECHO_WIDTH, 1)
+        return Group(*captions, *(_progress(lane, width) for lane in self._lanes.values()))
 
     def _unfinished(self, lane: Lane) -> "Text":
         """The last lines of the unfinished words, dim: they may still change."""
@@ -256,18 +260,22 @@ def _text(text: str, style: str = "") -> "Text":
     return Text(text, style=style)
 
 
-def _progress(lane: Lane) -> "RenderableType":
+def _progress(lane: Lane, width: int) -> "RenderableType":
+    """One line of at most so many columns: where there is little room, the name and the bar are shorter."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
+    position = min(lane.position, lane.duration or lane.position)
+    facts = [_text(f"{_clock(position)} / {_clock(lane.duration)}" if lane.duration else _clock(position))]
+    if lane.is_cut:
+        facts.append(_text("no connection", "yellow"))
+    room = max(width - sum(fact.cell_len + 1 for fact in facts), 0)
+    name = _text(lane.name, "cyan")
+    name.truncate(max(room - (BAR_WIDTH + 1 if lane.duration else 0), room // 2, 1), overflow="ellipsis")
+    room = min(room - name.cell_len - 1, BAR_WIDTH)
+    bar = [ProgressBar(total=lane.duration, completed=position, width=room)] if lane.duration and room > 0 else []
     line = Table.grid(padding=(0, 1))
-    cut = [_text("no connection", "yellow")] if lane.is_cut else []
-    if not lane.duration:
-        line.add_row(_text(lane.name, "cyan"), _text(_clock(lane.position)), *cut)
-        return line
-    position = min(lane.position, lane.duration)
-    bar = ProgressBar(total=lane.duration, completed=position, width=BAR_WIDTH)
-    line.add_row(_text(lane.name, "cyan"), bar, _text(f"{_clock(position)} / {_clock(lane.duration)}"), *cut)
+    line.add_row(name, *bar, *facts)
     return line
 
 

@@ -20,7 +20,6 @@ SLICE = 0.5
 only between two waits."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupt:
@@ -86,7 +85,7 @@ class Interrupt:
 
 
 def _leave(code: int) -> None:
-    """End the process now; a live display may have hidden the terminal's cursor."""
+    """End the process now, with the shell's next line below what is on the terminal."""
     if os.isatty(2):
-        os.write(2, SHOW_CURSOR + b"\n")
+        os.write(2, b"\n")
     os._exit(code)

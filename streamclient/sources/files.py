@@ -3,6 +3,7 @@
 import os
 import select
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from io import FileIO
 from itertools import chain
@@ -144,10 +145,13 @@ def _open(spec: str) -> FileIO:
 
 def _open_stdin() -> FileIO:
     """Standard input without Python's buffer: a thread inside that buffer's lock at exit aborts the process."""
+    closed = SourceError("Standard input is closed", hint="Name a file, or pipe audio in.")
+    if sys.stdin is None:  # it was closed when Python began; descriptor 0 may be anybody's since
+        raise closed
     try:
         file = FileIO(0, closefd=False)
     except OSError as error:
-        raise SourceError("Standard input is closed", hint="Name a file, or pipe audio in.") from error
+        raise closed from error
     if file.isatty():
         raise SourceError(
             "Standard input is the keyboard, not audio",

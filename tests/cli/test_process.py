@@ -185,6 +185,39 @@ def test_empty_and_closed_standard_input_are_named(start: Start) -> None:
     assert "standard input is empty" in line_of(process.stderr)
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("transcribe - <&-", 1, "Standard input is closed. Name a file, or pipe audio in.\n"),
+        ("transcribe - <&- >&-", 1, "Standard input is closed. Name a file, or pipe audio in.\n"),
+        ("--version >&-", 1, "error: Bad file descriptor.\n"),
+        ("--version >/dev/full", 1, "error: No space left on device.\n"),
+        ("plugins 2>&-", 0, ""),
+    ],
+)
+def test_closed_and_full_standard_streams_are_a_sentence(command: str, code: int, says: str) -> None:
+    """A descriptor that is closed is not mistaken for what is opened next, and is no defect."""
+    if "/dev/full" in command and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    process = subprocess.run(
+        f"{sys.executable} -m streamclient {command}", shell=True, capture_output=True, text=True, timeout=SOON
+    )
+    assert process.returncode == code
+    assert process.stderr.endswith(says)
+    assert "Traceback" not in process.stderr
+    assert "ignored" not in process.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_files_are_written_whatever_is_closed(wav: str, closed: str, tmp_path: Path) -> None:
+    """A job without standard streams, as a service starts it, writes its files."""
+    with serving(obedient(final("hello there", 0.0), metadata())) as service:
+        command = f"{sys.executable} -m streamclient transcribe {wav} --out talk.txt --url {service.url} {closed}"
+        process = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=SOON)
+    assert process.returncode == 0
+    assert (tmp_path / "talk.txt").read_text() == "hello there\n"
+
+
 def test_version_is_quick_and_imports_little() -> None:
     """``--version`` does not load what only the work needs."""
     code = (

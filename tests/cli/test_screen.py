@@ -70,6 +70,28 @@ def test_captions_stay_and_the_rest_goes() -> None:
     assert written.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
 
 
+def test_cursor_is_left_alone() -> None:
+    """A process that is suspended or killed leaves a terminal whose cursor can be seen."""
+    screen, stream = live()
+    screen.start(0, "talk.wav", 60.0)
+    screen.progress(0, 30.0)
+    assert stream.getvalue().rpartition("\x1b[?25")[2].startswith("h")
+    screen.close()
+
+
+@pytest.mark.parametrize("duration", [60.0, None])
+def test_bar_leaves_room_for_what_the_terminal_echoes(duration: float | None) -> None:
+    """``^C`` behind the bar does not wrap, so that what is above can be taken away; a long name is cut."""
+    screen, stream = live(width=40)
+    screen.start(0, "a long name of a recording, longer than a line.wav", duration)
+    line = stream.getvalue().rpartition("\x1b[?25h")[2]
+    screen.close()
+    assert "0:00" in line
+    assert "…" in line
+    assert "\n" not in line
+    assert len(line) <= 37
+
+
 def test_captions_are_not_kept_where_standard_output_shows_them() -> None:
     """On one terminal a finished utterance is there once, from standard output."""
     screen, stream = live(keep_captions=False)

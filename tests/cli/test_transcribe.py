@@ -174,6 +174,14 @@ def test_file_that_cannot_be_written_is_an_error(wav: str, capsys: Capture) -> N
     assert "out/talk.txt cannot be written" in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_file_on_a_full_disk_is_one_sentence(wav: str, capsys: Capture) -> None:
+    """The file is closed without a second complaint."""
+    with serving(HELLO) as service:
+        code, _, err = invoke(capsys, ["transcribe", wav, "--out", "/dev/full", "--overwrite", "--url", service.url])
+    assert (code, err) == (1, "streamclient: error: /dev/full cannot be written: No space left on device.\n")
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, 1), (401, 3), (402, 3), (403, 3), (429, 4), (503, 5)])
 def test_refusal_is_one_line_and_a_code(wav: str, capsys: Capture, status: int, code: int) -> None:
     """What the service refuses ends with one sentence, a next step and its code."""
