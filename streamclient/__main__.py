@@ -6,7 +6,7 @@ import sys
 __all__ = ["main"]
 
 CLOSED = (("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_RDWR))
-"""What takes the place of a standard stream that is closed: reading and writing fail there, errors are said to nobody."""
+"""What takes the place of a closed standard stream: reading and writing fail there, errors are said to nobody."""
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def fill_closed_streams() -> None:
         except OSError:
             os.open(os.devnull, flags)  # it gets the lowest number that is free
             if number:
-                setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: PTH123, SIM115 - for good
+                setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class Job:
             code = exit_code(error)
             if code == REFUSED:  # the others have the same key
                 self.plan.interrupt.stop()
-            return code
+            return PARTLY if isinstance(error, SourceError) and self._has_words() else code
         finally:
             self.plan.stdout.finish(self.number)
             self.plan.screen.finish(self.number)
@@ -131,6 +131,9 @@ class Job:
     def _was_stopped_early(self) -> bool:
         """Whether the wish to stop came before there was a stream: audio that was still to come is not missed."""
         return self.plan.interrupt.requested and self._client is None
+
+    def _has_words(self) -> bool:
+        return self._client is not None and bool(self._client.transcript.words)
 
     def cut_connecting(self) -> None:
         """Called from the main thread when the command is to stop: do not wait for a connection."""
@@ -171,8 +174,7 @@ class Job:
     def _open(self) -> AudioSource:
         source = open_source(self.spec, self.plan.raw, readable=self.plan.interrupt.readable)
         try:
-            plays = source.raw is not None or source.container == "WAV" or self.plan.service.get().decodes
-            return source if plays else decoded(source)
+            return source if _plays(source) or self.plan.service.get().decodes else decoded(source)
         except BaseException:
             source.close()
             raise
@@ -312,6 +314,11 @@ class Reporter:
         except StreamClientError as error:
             self._failure = error
             self.job.plan.interrupt.stop()
+
+
+def _plays(source: AudioSource) -> bool:
+    """Whether a server that decodes nothing takes it. A WAV file of a rare kind (ADPCM) is better decoded here."""
+    return source.raw is not None or source.wav is not None or (source.container == "WAV" and source.path is None)
 
 
 def _channel(result: Results | TurnInfo) -> int:

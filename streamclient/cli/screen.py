@@ -24,7 +24,7 @@ REFRESH_SECONDS = 0.05
 CAPTION_LINES = 2
 BAR_WIDTH = 30
 ECHO_WIDTH = 3
-"""Columns left free behind the bar: ``^C`` in the last ones would wrap, and the captions above could not be taken away."""
+"""Columns left free behind the bar: ``^C`` there would wrap, and the captions above could not be taken away."""
 CONTROLS: dict[int, str | None] = dict.fromkeys((*range(32), *range(127, 160)))
 CONTROLS |= {ord("\n"): " ", ord("\t"): " "}
 

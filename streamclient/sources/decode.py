@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any
 
 import attrs
 
 from streamclient.errors import AudioRejected
-from streamclient.sources.errors import MissingExtra
+from streamclient.sources.errors import MissingExtra, SourceError
 from streamclient.sources.files import AudioSource, RawFormat
 
 __all__ = ["decoded", "lenient"]
@@ -25,6 +27,8 @@ def decoded(source: AudioSource) -> AudioSource:
     Raises:
         MissingExtra: PyAV is not installed.
         AudioRejected: there is no audio in it that PyAV can decode.
+
+    Its chunks raise ``SourceError`` at their end where some of it was damaged.
     """
     av = _import_av(source)
     with ExitStack() as stack:
@@ -67,19 +71,47 @@ def lenient(av: Any) -> dict[str, str]:
 
 
 def _audio_stream(source: AudioSource, container: Any) -> Any:
-    if not container.streams.audio:
+    stream = next(iter(container.streams.audio), None)
+    if stream is None or stream.codec_context is None or not (stream.rate and stream.channels):
         raise _undecodable(source, "there is no audio in it")
-    return container.streams.audio[0]
+    return stream
 
 
 def _samples(av: Any, source: AudioSource, container: Any, stream: Any) -> Iterator[bytes]:
-    resampler = av.AudioResampler(format="s16", layout=stream.layout.name, rate=stream.rate)
+    """All that can be decoded. What is damaged is left out, and said at the end."""
+    damage: list[Exception] = []
+    is_silent = True
+    for block in _resampled(av, _frames(av, container, stream, damage), stream):
+        is_silent = False
+        yield block
+    if damage and is_silent:
+        raise _undecodable(source, damage[0]) from damage[0]
+    if damage:
+        raise SourceError(
+            f"{source.name} is damaged: {len(damage)} of its packets cannot be decoded",
+            hint="The transcript is of all the others; copy or record the file again.",
+        ) from damage[0]
+
+
+def _frames(av: Any, container: Any, stream: Any, damage: list[Exception]) -> Iterator[Any]:
     try:
-        for frame in container.decode(stream):
-            yield from map(_packed, resampler.resample(frame))
-        yield from map(_packed, resampler.resample(None))
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError as error:
+                damage.append(error)
     except av.error.FFmpegError as error:
-        raise _undecodable(source, error) from error
+        damage.append(error)
+
+
+def _resampled(av: Any, frames: Iterator[Any], stream: Any) -> Iterator[bytes]:
+    """In the format the service is told, also where the audio goes on in another one."""
+    kind = attrgetter("format.name", "layout.name", "sample_rate")
+    layout, rate = stream.layout.name, stream.rate
+    for _, alike in groupby(frames, kind):
+        resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+        for frame in chain(alike, [None]):
+            yield from map(_packed, resampler.resample(frame))
 
 
 def _packed(frame: Any) -> bytes:

@@ -20,7 +20,7 @@ from streamclient.sources.errors import SourceError
 from streamclient.sources.microphone import Microphone
 from streamclient.sources.registered import opened_by_extension
 from streamclient.sources.wav import WavFormat, is_wav, read_wav_format
-from streamclient.sources.web import WebAudio, WebPipe, is_web_address, shown, web_path
+from streamclient.sources.web import WebAudio, WebPipe, is_web_address, require_audio_start, shown, web_path
 
 __all__ = ["MICROPHONE", "STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
 
@@ -237,6 +237,8 @@ def _until_known(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _container_of(name: str, start: bytes, raw: RawFormat | None) -> str | None:
+    if raw is None:
+        require_audio_start(name, start)
     container = "AVI" if start[8:12] == b"AVI " else sniff_container(start)
     if raw is not None and container is not None:
         raise OptionsError(

@@ -30,9 +30,9 @@ def opened_by_extension(address: str) -> Any | None:
         return _opened(address, opener)
     if address[match.end() :].startswith("//"):
         raise SourceError(
-            f"{address} is an address of a kind that nobody here knows",
-            hint=f"Extensions know {', '.join(f'{name}:' for name in sorted(openers)) or 'none'}; "
-            "or download it first: curl -sL ADDRESS | streamclient transcribe -",
+            f"{address} cannot be opened: nothing here reads {match['scheme']}: addresses",
+            hint=f"Known are {', '.join(f'{name}:' for name in ('http', 'https', *sorted(openers)))}. "
+            "Or download it first: curl -sL ADDRESS | streamclient transcribe -",
         )
     return None
 

@@ -73,6 +73,8 @@ def read_wav_format(file: BinaryIO, size: int) -> WavFormat | None:
             f"its WAV header is damaged or cut short ({str(error) or 'it ends too early'})",
             hint="Record or copy the file again.",
         ) from error
+    if not header.getframerate():
+        raise AudioRejected("its WAV header is damaged (the sample rate is 0)", hint="Record or copy the file again.")
     actual = size - file.tell()
     if actual <= 0:
         raise AudioRejected("it is a WAV header with no audio behind it", hint="Record or copy the file again.")

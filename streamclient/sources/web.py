@@ -16,13 +16,13 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from streamclient.errors import StreamClientError
 from streamclient.sources.errors import MissingExtra, SourceError
 from streamclient.threads.worker import Deadline, Worker
 
-__all__ = ["WebAudio", "WebPipe", "is_web_address", "shown", "web_path"]
+__all__ = ["WebAudio", "WebPipe", "is_web_address", "require_audio_start", "shown", "web_path"]
 
 BLOCK_BYTES = 8192
 CONNECT, SILENCE = 10.0, 30.0
@@ -44,21 +44,63 @@ NOT_AUDIO = {
 """Types of what is found in place of audio."""
 
 
+NOT_AUDIO_STARTS = {
+    b"<!doctype": "a web page",
+    b"<html": "a web page",
+    b"#extm3u": "a playlist",
+    b"[playlist]": "a playlist",
+}
+"""First bytes of what is found in place of audio, in small letters; not every server names the type."""
+
+
 def is_web_address(spec: str) -> bool:
     """Whether it is an address that this module opens."""
     return spec.lower().startswith(("http://", "https://"))
 
 
+def require_audio_start(name: str, start: bytes) -> None:
+    """Refuse what a person takes for audio and a decoder does not.
+
+    Args:
+        name: of the source.
+        start: its first bytes.
+
+    Raises:
+        SourceError: it is a web page or a playlist.
+    """
+    start = start.lstrip().lower()
+    for magic, kind in NOT_AUDIO_STARTS.items():
+        if start.startswith(magic):
+            raise _not_audio(name, kind)
+
+
+def _not_audio(name: str, kind: str) -> SourceError:
+    return SourceError(
+        f"{name} is {kind}, not audio",
+        hint="Give the address of the audio itself; ffmpeg finds it in a playlist: "
+        "ffmpeg -i ADDRESS -f wav - | streamclient transcribe -",
+    )
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - raises for one that is no number
+    except ValueError as error:
+        raise SourceError(f"The address is not one: {error}", hint="Check its spelling.") from error
+    return parts
+
+
 def shown(address: str) -> str:
     """The address for messages: without what only its owner should know."""
-    parts = urlsplit(address)
+    parts = _split(address)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def web_path(address: str) -> PurePosixPath:
     """What a file made from an address can be called: the end of its path, or else its host."""
-    parts = urlsplit(address)
+    parts = _split(address)
     host = (parts.hostname or "audio").replace(".", "-")  # a dot would begin a suffix
     return PurePosixPath(PurePosixPath(unquote(parts.path)).name or host)
 
@@ -146,7 +188,8 @@ class WebAudio:
             headers={"User-Agent": "streamclient", **_authorisation(self._urllib3, self._address), **headers},
             preload_content=False,
             timeout=self._urllib3.Timeout(connect=CONNECT, read=SILENCE),
-            retries=self._urllib3.Retry(connect=3, read=0, status=0, other=0, redirect=10, backoff_factor=0.2),
+            # What it tries again it logs, with all of the address.
+            retries=self._urllib3.Retry(connect=0, read=0, status=0, other=0, redirect=10),
         )
         if response.status not in (200, 206):
             response.close()
@@ -157,11 +200,7 @@ class WebAudio:
         kind = self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind in NOT_AUDIO:
             self._response.close()
-            raise SourceError(
-                f"{self._name} is {NOT_AUDIO[kind]}, not audio",
-                hint="Give the address of the audio itself; ffmpeg finds it in a playlist: "
-                "ffmpeg -i ADDRESS -f wav - | streamclient transcribe -",
-            )
+            raise _not_audio(self._name, NOT_AUDIO[kind])
 
 
 class WebPipe:
@@ -248,6 +287,12 @@ def _resumable(response: Any) -> str | None:
 
 
 def _reason(error: Exception) -> str:
+    """In the words of the operating system, where it has some: those of urllib3 name its own objects."""
+    cause: BaseException | None = getattr(error, "reason", None) or error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__
     reason = getattr(error, "reason", None) or error
     return str(reason.args[-1] if getattr(reason, "args", ()) else reason)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -387,13 +388,26 @@ def test_audio_from_the_web_is_transcribed(wav: str, capsys: Capture) -> None:
 
 
 def test_what_came_before_the_web_broke_off_has_its_transcript(wav: str, capsys: Capture) -> None:
-    """The stream ends properly, and then the failure is said."""
+    """The stream ends properly, and then the failure is said; the work is partly done."""
     data = Path(wav).read_bytes()
     with serving(HELLO) as service, web.serving(web.Breaking(data, 10_000, ranges=False)) as server:
         code, out, err = invoke(capsys, ["transcribe", f"{server}/talk.wav", "--url", service.url])
-    assert (code, out) == (1, "hello there\ngood bye\n")
+    assert (code, out) == (6, "hello there\ngood bye\n")
     assert "talk.wav broke off after 10000 bytes" in err
     assert service.call.audio == data[:10_000]
+
+
+def test_wav_of_a_rare_kind_is_decoded_for_the_local_server(wav: str, capsys: Capture) -> None:
+    """What it does not know is decoded here, as any other container."""
+    av: Any = pytest.importorskip("av")
+    with av.open(wav) as source, av.open("rare.wav", "w") as target:
+        stream = target.add_stream("adpcm_ima_wav", rate=16000, layout="mono")
+        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=16000, frame_size=stream.frame_size)
+        for frame in chain(source.decode(audio=0), [None]):
+            for part in resampler.resample(frame):
+                target.mux(stream.encode(part))
+        target.mux(stream.encode(None))
+    assert invoke(capsys, ["transcribe", "rare.wav", "--local", "-q"]) == (0, "", "")
 
 
 def test_plugins_of_several_files_write_a_file_for_each(tmp_path: Path, capsys: Capture) -> None:

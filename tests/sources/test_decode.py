@@ -3,19 +3,21 @@
 import os
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamclient.errors import AudioRejected
-from streamclient.sources import MissingExtra, open_source
+from streamclient.sources import MissingExtra, SourceError, open_source
 from streamclient.sources.decode import decoded
 
 av: Any = pytest.importorskip("av")
 
 SECONDS = 2
+FLAC_HEADER = 8192
+"""About so long is the room that the header of such a file leaves for titles."""
 
 
 def encode(path: Path, codec: str, container: str, *, channels: int, title: str = "") -> Path:
@@ -100,6 +102,56 @@ def test_bytes_that_are_no_audio_are_rejected(tmp_path: Path) -> None:
     with closing(open_source(str(path))) as source, pytest.raises(AudioRejected, match="cannot be decoded") as caught:
         decoded(source)
     assert "--encoding" in str(caught.value)
+
+
+def test_damaged_packets_cost_only_themselves(tmp_path: Path) -> None:
+    """What can be decoded is given, before and after the damage; the error comes at the end."""
+    path = encode(tmp_path / "talk.mp4", "aac", "mp4", channels=1)
+    with av.open(str(path)) as file:
+        packet = list(file.demux(audio=0))[SECONDS * 16000 // 1024 // 2]
+    data = bytearray(path.read_bytes())
+    data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(data)
+    got: list[bytes] = []
+    with closing(decoded(open_source(str(path)))) as source, pytest.raises(SourceError, match="is damaged: 1 of its"):
+        got.extend(source.chunks)
+    assert sum(map(len, got)) / 32000 == pytest.approx(SECONDS, abs=0.5)
+
+
+def test_file_that_ends_too_early_is_decoded_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Half of a recording is better than nothing."""
+    path = encode(tmp_path / "talk.flac", "flac", "flac", channels=1)
+    path.write_bytes(path.read_bytes()[: (FLAC_HEADER + path.stat().st_size) // 2])
+    got: list[bytes] = []
+    with closing(decoded(open_source(str(path)))) as source, pytest.raises(SourceError, match="is damaged"):
+        got.extend(source.chunks)
+    assert sum(map(len, got)) / 32000 == pytest.approx(SECONDS / 2, abs=0.5)
+
+
+def test_audio_that_goes_on_in_another_format_is_decoded_whole(tmp_path: Path) -> None:
+    """Files put one behind the other: all of it comes in the format of the first."""
+    first = encode(tmp_path / "a.mp3", "libmp3lame", "mp3", channels=1)
+    second = encode(tmp_path / "b.mp3", "libmp3lame", "mp3", channels=2)
+    path = tmp_path / "talk.mp3"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    got: list[bytes] = []
+    with closing(decoded(open_source(str(path)))) as source:
+        assert source.raw is not None
+        assert source.raw.channels == 1
+        with suppress(SourceError):  # what stands between the two is no audio
+            got.extend(source.chunks)
+    assert sum(map(len, got)) / 32000 == pytest.approx(SECONDS * 2, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfb" + bytes(range(256)) * 40, b"RIFF\xff\0\0\0WAVEfmt \x10\0\0\0\x99\x99" + bytes(400)]
+)
+def test_container_without_a_codec_is_rejected(tmp_path: Path, data: bytes) -> None:
+    """Bytes that only begin like audio have neither a rate nor channels, and are no wrong use."""
+    path = tmp_path / "talk"
+    path.write_bytes(data)
+    with closing(open_source(str(path))) as source, pytest.raises(AudioRejected, match="cannot be decoded"):
+        list(decoded(source).chunks)
 
 
 def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,30 @@ def test_wav_without_audio_is_refused(tmp_path: Path) -> None:
         open_source(write(tmp_path / "talk.wav", wav_bytes()[:44]))
 
 
+def test_wav_without_a_rate_is_refused(tmp_path: Path) -> None:
+    """A damaged header is an error, not a division by zero."""
+    data = wav_bytes()
+    with pytest.raises(AudioRejected, match="damaged"):
+        open_source(write(tmp_path / "talk.wav", data[:24] + bytes(4) + data[28:]))
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"<html><head>", "a web page"),
+        (b"#EXTM3U\n#EXTINF:10,", "a playlist"),
+        (b"[playlist]\nFile1=", "a playlist"),
+    ],
+)
+def test_what_is_taken_for_audio_is_named(tmp_path: Path, start: bytes, what: str) -> None:
+    """A page or a playlist that was saved as audio is refused before a service has to; raw audio may begin so."""
+    path = write(tmp_path / "talk.mp3", start + bytes(1000))
+    with pytest.raises(SourceError, match=f"is {what}, not audio"):
+        open_source(path)
+    assert read(open_source(path, RawFormat("linear16", 16000, 1)))
+
+
 def test_wav_of_another_kind_is_given_as_it_is(tmp_path: Path) -> None:
     """A kind of WAV the standard library does not know is left to the service."""
     data = wav_bytes()

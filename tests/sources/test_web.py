@@ -311,14 +311,23 @@ class TestRefusals:
         with serving(file(b"x" * 100, kind)) as server, pytest.raises(SourceError, match=f"is {what}, not audio"):
             open_source(f"{server}/")
 
-    def test_no_server_is_said(self) -> None:
-        """Without what only the owner of the address should know."""
+    def test_no_server_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        """In one sentence, without what only the owner of the address should know."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        with pytest.raises(SourceError, match="cannot be opened") as caught:
+        with pytest.raises(SourceError, match=r"talk\.wav cannot be opened: Connection refused\.$") as caught:
             open_source(f"http://ann:secret@127.0.0.1:{port}/talk.wav?key=hidden")
         assert "secret" not in str(caught.value)
         assert "hidden" not in str(caught.value)
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("address", ["http://[::1/talk.wav", "http://127.0.0.1:port/talk.wav"])
+    def test_an_impossible_address_is_said(self, address: str) -> None:
+        """It is no defect of ours."""
+        with pytest.raises(SourceError, match="The address is not one"):
+            open_source(address)
+        with pytest.raises(SourceError, match="The address is not one"):
+            audio_chunks(address)
 
     def test_a_certificate_that_nobody_vouches_for_is_refused(self) -> None:
         """Else anybody could be the server."""
