@@ -18,9 +18,8 @@ import pytest
 import websocket
 from websockets.protocol import State
 from websockets.server import ServerProtocol
-from websockets.sync.client import connect as websockets_connect
 
-from streamclient.server import EngineError, Limits, LocalServer, ServerStartError, Timeouts
+from streamclient.server import EngineError, Limits, LocalServer, ServerStartError
 from streamclient.server import app as server_app
 from streamclient.server.engines import ENGINES, load_engine, register_engine
 from streamclient.server.engines.scripted import ScriptedEngine
@@ -78,92 +77,6 @@ def transcribe(server: LocalServer) -> list[str]:
     return words(messages)
 
 
-def refusal(server: LocalServer, target: str = LISTEN, **arguments: Any) -> Any:
-    """The refusal of an upgrade."""
-    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
-        connect(server, target, **arguments)
-    return refused.value
-
-
-def test_a_stream_from_end_to_end(server: LocalServer) -> None:
-    """The request id is the same in the header and in every message, and the close is 1000."""
-    ws = connect(server)
-    ws.send_binary(SECOND)
-    ws.send_binary(SECOND)
-    ws.send(CLOSE)
-    messages, code = read(ws)
-    assert (words(messages), code, messages[-1]["type"]) == (["one", "two"], 1000, "Metadata")
-    assert ws.getheaders()["dg-request-id"] == messages[-1]["request_id"] == messages[0]["metadata"]["request_id"]
-
-
-def test_input_after_the_end_is_ignored(server: LocalServer) -> None:
-    """What is sent after CloseStream changes nothing."""
-    ws = connect(server)
-    ws.send_binary(SECOND)
-    ws.send(CLOSE)
-    ws.send_binary(SECOND)
-    messages, code = read(ws)
-    assert (messages[-1]["duration"], code) == (1.0, 1000)
-
-
-def test_a_refusal_has_status_header_and_body(server: LocalServer) -> None:
-    """400 with ``dg-error``, the service's JSON body, and the request id in both places."""
-    error = refusal(server, "/v1/listen?punctuate=True")
-    body = json.loads(error.resp_body)
-    assert error.status_code == 400
-    assert body["err_code"] == "INVALID_QUERY_PARAMETER"
-    assert error.resp_headers["dg-error"] == body["err_msg"]
-    assert error.resp_headers["dg-request-id"] == body["request_id"]
-    assert refusal(server, "/v2/speak").status_code == 404
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"header": ["Authorization: Token key"]},
-        {"header": ["authorization: tOKEN other"]},
-        {"header": ["Authorization: bearer a-token"]},
-        {"subprotocols": ["token", "key"]},
-        {"subprotocols": ["bearer", "a-token"]},
-    ],
-)
-def test_a_configured_key_is_accepted(arguments: dict[str, Any]) -> None:
-    """As header or subprotocol, whatever the case of the scheme; only the scheme is echoed."""
-    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key", "other"), access_tokens="a-token") as server:
-        ws = connect(server, **arguments)
-        assert ws.getsubprotocol() == (arguments["subprotocols"][0] if "subprotocols" in arguments else None)
-        ws.send(CLOSE)
-        assert read(ws)[1] == 1000
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"header": ["Authorization: Token wrong"]},
-        {"header": ["Authorization: key"]},
-        {"header": ["Authorization: Bearer key"]},
-        {"header": ["Authorization: Token a-token"]},
-        {"subprotocols": ["token"]},
-    ],
-)
-def test_any_other_key_is_401(arguments: dict[str, Any]) -> None:
-    """Missing, wrong, malformed, or a key with the scheme of tokens and the other way round: INVALID_AUTH."""
-    with LocalServer(ScriptedEngine(SCRIPT), api_keys=("key",), access_tokens=("a-token",)) as server:
-        error = refusal(server, **arguments)
-        assert (error.status_code, json.loads(error.resp_body)["err_code"]) == (401, "INVALID_AUTH")
-
-
-def test_inactivity_closes_with_1011() -> None:
-    """The sentence of the service, on the wire."""
-    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=0.05)) as server:
-        ws = connect(server)
-        opcode, data = ws.recv_data()
-        ws.shutdown()
-        assert (opcode, data[:2]) == (websocket.ABNF.OPCODE_CLOSE, struct.pack("!H", 1011))
-        assert b"dpgr.am/net0001" in data
-
-
 def test_streams_do_not_mix(server: LocalServer) -> None:
     """Many streams at once, each with its own words."""
     results: list[list[str]] = []
@@ -173,17 +86,6 @@ def test_streams_do_not_mix(server: LocalServer) -> None:
     for thread in threads:
         thread.join()
     assert results == [["one", "two"]] * 8
-
-
-def test_pings_are_answered_while_audio_waits(server: LocalServer) -> None:
-    """A client whose library pings keeps its connection during a fast upload of minutes of audio."""
-    with websockets_connect(server.url + LISTEN, ping_interval=0.1, ping_timeout=30, compression=None) as ws:
-        for _ in range(120):
-            ws.send(SECOND)
-        ws.send(CLOSE)
-        messages = [json.loads(message) for message in ws]
-    assert messages[-1]["duration"] == 120.0
-    assert ws.close_code == 1000
 
 
 def test_hostile_clients_do_no_harm(server: LocalServer) -> None:

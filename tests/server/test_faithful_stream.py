@@ -1,28 +1,37 @@
-"""The checklist of a faithful server, line by line, on the wire: what a client of Deepgram's live API relies on."""
+"""The checklist of a faithful server, line by line, on the wire: a stream, from its first byte to its close."""
 
 import hashlib
-import http.client
 import json
+import logging
+import socket
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
-from uuid import UUID
 
+import av
 import numpy as np
+import numpy.typing as npt
 import pytest
+import soxr  # type: ignore[import-untyped]
 import websocket
 from websockets.sync.client import connect as websockets_connect
 
 from streamclient.server import Behaviour, LocalServer, Timeouts
 from streamclient.server.engines.echo import EchoEngine, tones
 from streamclient.server.engines.scripted import ScriptedEngine
+from streamclient.server.pcm import RAW_ENCODINGS
 from tests.server.test_audio import wav
-from tests.support.wire import CLOSE, RAW, converse, dial, read, refusal, send
+from tests.support.encode import KINDS, encode
+from tests.support.wire import CLOSE, RAW, converse, dial, read, send
 
 SECOND = bytes(32_000)
 SCRIPT = [("please", 0.3, 0.6), ("book", 0.7, 1.0), ("a", 1.05, 1.15), ("table", 1.2, 1.62), ("nine", 4.0, 4.4)]
 FINALIZE = {"type": "Finalize"}
 KEEP_ALIVE = {"type": "KeepAlive"}
+FLAGS = ("false", "true")
+TONE_WORDS = ["one", "two", "then", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+SPOKEN_TONES = tones("one two\nthen three four five six seven eight nine ten", pause=1.0)
 SPOKEN = RAW + "&interim_results=true&endpointing=300&utterance_end_ms=1000&vad_events=true"
 
 
@@ -33,113 +42,23 @@ def server() -> Iterator[LocalServer]:
         yield server
 
 
-# The handshake.
+@pytest.fixture(scope="module")
+def hears() -> Iterator[LocalServer]:
+    """A server that hears what is in the audio."""
+    with LocalServer(EchoEngine()) as server:
+        yield server
 
 
-def test_v1_listen_is_there_and_nothing_elsewhere(server: LocalServer) -> None:
-    """A version 13 upgrade is answered with 101, another path with 404."""
-    ws = dial(server)
-    assert ws.getstatus() == 101
-    ws.shutdown()
-    assert refusal(server, path="/v1/speak").status_code == 404
-    assert refusal(server, path="/").status_code == 404
-
-
-def test_every_response_has_the_request_id(server: LocalServer) -> None:
-    """Of the upgrade, of a refusal, and of results: a UUID, one for each request."""
-    ws = dial(server)
-    request_id = ws.getheaders()["dg-request-id"]
-    send(ws, SECOND, CLOSE)
-    heard = read(ws)
-    assert str(UUID(request_id)) == request_id
-    assert heard.finals()[0]["metadata"]["request_id"] == heard.of_type("Metadata")[0]["request_id"] == request_id
-    refused = refusal(server, "model=nonsense")
-    assert refused.resp_headers
-    assert refused.resp_body
-    assert refused.resp_headers["dg-request-id"] == json.loads(refused.resp_body)["request_id"] != request_id
-
-
-@pytest.mark.parametrize(
-    ("arguments", "echoed"),
-    [
-        ({"header": ["Authorization: Token the-key"]}, None),
-        ({"header": ["Authorization: TOKEN the-key"]}, None),
-        ({"header": ["Authorization: bearer the-jwt"]}, None),
-        ({"subprotocols": ["token", "the-key"]}, "token"),
-        ({"subprotocols": ["bearer", "the-jwt"]}, "bearer"),
-    ],
-)
-def test_each_form_of_authentication_is_known(arguments: dict[str, Any], echoed: str | None) -> None:
-    """Header or subprotocol, key or token, the scheme in any case; only the scheme is echoed."""
-    for access in ({}, {"api_keys": ["the-key"], "access_tokens": ["the-jwt"]}):
-        with LocalServer(ScriptedEngine(SCRIPT), **access) as server:  # type: ignore[arg-type] # both are lists of str
-            ws = dial(server, **arguments)
-            assert ws.getsubprotocol() == echoed
-            ws.shutdown()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"header": ["Authorization: Token another"]},
-        {"header": ["Authorization: Bearer the-key"]},
-        {"subprotocols": ["token"]},
-        {"subprotocols": ["bearer", "the-key"]},
-    ],
-)
-def test_without_a_right_key_there_is_no_stream(arguments: dict[str, Any]) -> None:
-    """Missing, wrong, or a key where a token belongs: 401 INVALID_AUTH."""
-    with LocalServer(ScriptedEngine(SCRIPT), api_keys=["the-key"], access_tokens=["the-jwt"]) as server:
-        refused = refusal(server, **arguments)
-        body = json.loads(refused.resp_body or b"")
-        assert (refused.status_code, body["err_code"], body["err_msg"]) == (401, "INVALID_AUTH", "Invalid credentials.")
-
-
-def test_a_refusal_says_why_in_header_and_body(server: LocalServer) -> None:
-    """Status, ``dg-error``, JSON with a length so that every client reads it, and the end of the connection."""
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-    connection.request("GET", "/v1/listen?punctuate=True", headers={**upgrade, "Sec-WebSocket-Key": "A" * 22 + "=="})
-    response = connection.getresponse()
-    body = json.loads(response.read())
-    connection.close()
-    assert response.status == 400
-    assert response.getheader("Content-Length") is not None
-    assert response.getheader("Connection") == "close"
-    assert body["err_code"] == "INVALID_QUERY_PARAMETER"
-    assert response.getheader("dg-error") == body["err_msg"]
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ("punctuate=True", "`punctuate` must be true or false"),
-        ("model=nova-3&keywords=x", "Keywords are not supported for Nova-3"),
-        ("encoding=linear16", "needs `sample_rate`"),
-        ("model=novella", "No such model/version combination found."),
-        ("diarize=true&diarize_model=v1", "cannot be used together"),
-        ("diarize_model=v2", "`diarize_model`"),
-        ("model=flux-general-en", "/v2/listen"),
-        ("keyterm=" + "a+" * 501, "Keyterm limit exceeded. The maximum number of tokens across all keyterms is 500."),
-        ("utterance_end_ms=1000", "`interim_results=true`"),
-    ],
-)
-def test_a_wrong_query_is_refused_with_the_services_words(server: LocalServer, query: str, message: str) -> None:
-    """400, and what is wrong."""
-    refused = refusal(server, query)
-    body = json.loads(refused.resp_body or b"")
-    assert refused.status_code == 400
-    assert message in body["err_msg"]
-
-
-def test_repeated_keys_and_unknown_names_are_read(server: LocalServer) -> None:
-    """Lists are repeated keys; a name that is not known is ignored."""
-    heard = converse(server, RAW + "&extra=a:b&extra=c:d%20e&keyterm=x&keyterm=y&speech_final=true", [SECOND, CLOSE])
-    assert heard.of_type("Metadata")[0]["extra"] == {"a": "b", "c": "d e"}
-
-
-# The stream.
+def written(samples: npt.NDArray[np.float32], encoding: str) -> bytes:
+    """Samples between -1 and 1 as raw audio, written by FFmpeg."""
+    codec = {"linear16": "pcm_s16le", "linear32": "pcm_f32le", "mulaw": "pcm_mulaw", "alaw": "pcm_alaw"}[encoding]
+    encoder: Any = av.CodecContext.create(codec, "w")
+    form = "flt" if encoding == "linear32" else "s16"
+    plane = samples if form == "flt" else (samples * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(plane.reshape(1, -1), form, "mono")
+    frame.sample_rate = encoder.sample_rate = 16_000
+    encoder.layout, encoder.format, encoder.time_base = "mono", form, Fraction(1, 16_000)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
 def test_any_frame_boundary_will_do(server: LocalServer) -> None:
@@ -152,8 +71,31 @@ def test_any_frame_boundary_will_do(server: LocalServer) -> None:
     assert [h.of_type("Metadata")[0]["duration"] for h in (whole, odd, header)] == [2.0] * 3
 
 
+@pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
+@pytest.mark.parametrize("encoding", RAW_ENCODINGS)
+def test_every_raw_encoding_is_decoded(hears: LocalServer, encoding: str, rate: int) -> None:
+    """By what the query says; the duration is that of the samples, and the words are those that were written."""
+    samples = soxr.resample(SPOKEN_TONES.astype(np.float32) / 32768, 16_000, rate)
+    heard = converse(hears, f"encoding={encoding}&sample_rate={rate}", [written(samples, encoding), CLOSE])
+    assert heard.words() == TONE_WORDS
+    assert heard.of_type("Metadata")[0]["duration"] == pytest.approx(len(samples) / rate, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*sorted(KINDS.keys() - {"amr"}), "wav"])  # AMR is for voices, and keeps no tones
+def test_every_container_is_decoded_while_it_arrives(hears: LocalServer, kind: str) -> None:
+    """By what it begins with; the first words are final before the rest has been sent."""
+    data = encode(kind, SPOKEN_TONES) if kind in KINDS else wav(SPOKEN_TONES.tobytes())
+    ws = dial(hears, "")
+    begun = len(data) * 2 // 3
+    send(ws, *(data[start : start + 500] for start in range(0, begun, 500)))
+    first = json.loads(ws.recv())
+    assert [word["word"] for word in first["channel"]["alternatives"][0]["words"]] == TONE_WORDS[:2]
+    send(ws, data[-(-begun // 500) * 500 :], CLOSE)
+    assert read(ws).words() == TONE_WORDS[2:]
+
+
 def test_the_clock_is_decoded_audio(server: LocalServer) -> None:
-    """Interims about every second, from the end of the last final; finals tile the audio, and may be the shorter."""
+    """Interims about every second, from the end of the last final; finals tile the audio."""
     heard = converse(server, SPOKEN, [*[SECOND] * 6, CLOSE])
     finals = heard.finals()
     ends = [0.0, *(m["start"] + m["duration"] for m in finals)]
@@ -224,6 +166,20 @@ def test_keep_alive_is_not_answered_and_moves_no_clock(server: LocalServer) -> N
     assert converse(server, RAW, [binary, CLOSE]).of_type("Metadata")[0]["duration"] == pytest.approx(
         15 / 16_000, abs=1e-6
     )
+
+
+def test_keep_alive_resets_the_timer() -> None:
+    """The ten seconds, which are one here, count from the last of them."""
+    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=1.0)) as server:
+        ws = dial(server)
+        ws.settimeout(0.2)
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            ws.recv()
+        ws.settimeout(60)
+        sent = time.monotonic()
+        send(ws, KEEP_ALIVE)
+        assert read(ws).code == 1011
+        assert time.monotonic() - sent > 0.95
 
 
 def test_finalize_flushes_or_says_nothing(server: LocalServer) -> None:
@@ -376,6 +332,72 @@ def test_a_client_that_is_too_fast_is_slowed_down_and_never_closed() -> None:
         taken = time.monotonic() - begin
     assert (heard.code, heard.words()) == (1000, ["please", "book", "a", "table", "nine"])
     assert taken >= 6 / 20 - 0.05
+
+
+def test_a_client_that_is_too_fast_is_not_read() -> None:
+    """What is sent beyond the pace stays in the buffers of the network, and then with the client."""
+    with LocalServer(ScriptedEngine(SCRIPT), behaviour=Behaviour(throttle=1.25)) as server:
+        ws = dial(server, sockopt=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)])
+        ws.settimeout(0.5)
+        sent = 0
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            while sent < 100_000_000:
+                sent += ws.send_binary(SECOND)
+        ws.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("", ["please", "book", "a", "table", "nine"]),
+        ("replace=table:desk&replace=a", ["please", "book", "desk", "nine"]),
+        ("numerals=true", ["please", "book", "a", "table", "9"]),
+        ("smart_format=true", ["please", "book", "a", "table", "9"]),
+    ],
+)
+def test_words_are_written_as_asked_for(server: LocalServer, asked: str, words: list[str]) -> None:
+    """Replaced, left out, as numbers; each option for itself."""
+    assert converse(server, f"{RAW}&{asked}", [*[SECOND] * 6, CLOSE]).words() == words
+
+
+def test_terms_are_searched_for(server: LocalServer) -> None:
+    """Each has a place in every result, with what was found."""
+    heard = converse(server, RAW + "&search=table&search=chair", [SECOND, SECOND, CLOSE])
+    table, chair = heard.finals()[0]["channel"]["search"]
+    assert (table["query"], table["hits"][0]["start"], table["hits"][0]["snippet"]) == ("table", 1.2, "table")
+    assert chair == {"query": "chair", "hits": []}
+
+
+def test_punctuate_adds_what_the_engine_has(hears: LocalServer) -> None:
+    """``punctuated_word``, and a transcript made of them; only when asked for."""
+    audio = tones("Please, book.").tobytes()
+    plain, asked = (converse(hears, f"{RAW}&punctuate={value}", [audio, CLOSE]).finals()[0] for value in FLAGS)
+    assert asked["channel"]["alternatives"][0]["transcript"] == "Please, book."
+    assert [word["punctuated_word"] for word in asked["channel"]["alternatives"][0]["words"]] == ["Please,", "book."]
+    assert plain["channel"]["alternatives"][0]["transcript"] == "please book"
+    assert "punctuated_word" not in plain["channel"]["alternatives"][0]["words"][0]
+
+
+def test_what_cannot_be_done_is_left_out_and_said(server: LocalServer, caplog: pytest.LogCaptureFixture) -> None:
+    """No speakers, no entities and no boosted words are made up; one line of the log names what was asked in vain."""
+    asked = "model=nova-2&diarize=true&detect_entities=true&redact=pci&keywords=table:2&dictation=true"
+    with caplog.at_level(logging.INFO, "streamclient.server"):
+        heard = converse(server, f"{RAW}&{asked}", [SECOND, SECOND, CLOSE])
+    assert not any("speaker" in word for m in heard.finals() for word in m["channel"]["alternatives"][0]["words"])
+    assert not any("entities" in m for m in heard.finals())
+    said = [line.rpartition(": ")[2].split(", ") for line in caplog.messages if "without effect" in line]
+    assert sorted(name for names in said for name in names) == [
+        "detect_entities", "diarize", "dictation", "keyterm", "punctuate", "redact",
+    ]  # fmt: skip
+
+
+def test_extra_is_echoed_and_tags_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """In every result and in the summary; the last value of a name holds."""
+    with caplog.at_level(logging.INFO, "streamclient.server"), LocalServer(ScriptedEngine(SCRIPT)) as server:
+        heard = converse(server, RAW + "&extra=till:3&extra=till:4&tag=shop", [SECOND, CLOSE])
+    extras = [m["metadata"]["extra"] for m in heard.of_type("Results")] + [heard.of_type("Metadata")[0]["extra"]]
+    assert extras == [{"till": "4"}] * len(extras)
+    assert any("tagged 'shop'" in line for line in caplog.messages)
 
 
 def test_the_librarys_own_ping_timeout_is_off(server: LocalServer) -> None:
