@@ -18,7 +18,7 @@ from types import TracebackType
 
 from attrs import frozen
 
-from streamclient_plugins.webhook.rules import Fate, Verdict
+from streamclient_plugins.webhook.rules import LONGEST_WAIT, Fate, Verdict
 
 __all__ = ["Endpoint", "Letter", "Outbox", "OutboxFull"]
 
@@ -180,10 +180,16 @@ class Outbox:
         with self._writing():
             row = self._database.execute(
                 f"SELECT {COLUMNS} FROM {_heads(stream)}"  # noqa: S608 - constants
-                " WHERE next_at <= :now AND leased_until <= :now AND created <= :now - :grace"
+                f" WHERE NOT {_ahead('next_at')} AND NOT {_ahead('leased_until')} AND abs(:now - created) >= :grace"
                 " AND NOT EXISTS (SELECT 1 FROM endpoints WHERE name = :endpoint"
-                " AND (is_stopped OR paused_until > :now)) LIMIT 1",
-                {"endpoint": endpoint, "stream": stream, "now": now, "grace": grace},
+                f" AND (is_stopped OR {_ahead('paused_until')})) LIMIT 1",
+                {
+                    "endpoint": endpoint,
+                    "stream": stream,
+                    "now": now,
+                    "grace": grace,
+                    "horizon": now + 2 * max(lease, LONGEST_WAIT),  # who has waited for others has an old idea of now
+                },
             ).fetchone()
             if row is None:
                 return None
@@ -295,6 +301,11 @@ class Outbox:
 def _heads(stream: str | None) -> str:
     """The oldest letters, of one stream or of each, as a table."""
     return f"({HEADS if stream is None else HEAD + ' :stream'}) CROSS JOIN letters ON number = head"
+
+
+def _ahead(time: str) -> str:
+    """Whether a time is still to come. None can be beyond the horizon, unless a wrong clock has set it."""
+    return f"({time} > :now AND {time} <= :horizon)"
 
 
 def _letter(row: Sequence[object]) -> Letter:

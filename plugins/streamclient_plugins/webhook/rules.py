@@ -9,7 +9,7 @@ from enum import Enum
 
 from attrs import frozen
 
-__all__ = ["SCHEDULE", "Answer", "Fate", "Verdict", "judge", "read_retry_after"]
+__all__ = ["LONGEST_WAIT", "SCHEDULE", "Answer", "Fate", "Verdict", "judge", "read_retry_after"]
 
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -32,6 +32,9 @@ LONGEST_PAUSE = 24 * HOUR
 
 SPREAD = 0.1
 """Letters that failed together come back over this part of their delay, not all at once."""
+
+LONGEST_WAIT = 24 * HOUR * (1 + SPREAD)
+"""Seconds; nothing has to wait for longer."""
 
 SLOW_DOWN = {429, 502, 503, 504}
 """Answers of a receiver that has too much to do."""

@@ -376,7 +376,7 @@ class TestSecrets:
             ("url=example.org/hidden", "url must be http://host/path or https://host/path"),
             ("url=http://h/hidden,secret=hidden", "secret must be whsec_ and the base64 of 24 to 64 bytes"),
             ("url=http://h/hidden,timeout=0", "timeout=0.0 is not allowed; allowed is 0.1 or more"),
-            ("url=http://h/hidden,drain=nan", "drain=nan is not allowed; allowed is 0 or more"),
+            ("url=http://h/hidden,drain=-1", "drain=-1.0 is not allowed; allowed is 0 or more"),
             ("url=http://h/hidden,max-waiting=0", "max_waiting=0 is not allowed; allowed is 1 or more"),
             (
                 "url=https://h/hidden,ca_file=nowhere.pem",
