@@ -154,6 +154,8 @@ def _serve(protocol: ListenProtocol, backlog: Backlog, send: Callable[[Output], 
         frame = backlog.get(protocol.deadline - time.monotonic())
         for output in _next(protocol, backlog, frame):
             send(output)
+        if frame:
+            protocol.catch_up(time.monotonic())
 
 
 def _next(protocol: ListenProtocol, backlog: Backlog, frame: Frame | None) -> Iterator[Output]:

@@ -84,7 +84,7 @@ class ListenProtocol:
         self.sha256 = hashlib.sha256()
         self.channels: list[Channel] = []
         self.messages = self._messages(1)
-        self.opened = self.last_received = self.paused_until = now
+        self.opened = self.silent_since = self.paused_until = now
         self.container_ended: float | None = None
         self.has_spoken = False  # any message went out
         self.closed: Close | None = None
@@ -95,7 +95,7 @@ class ListenProtocol:
         """Take a binary frame; an empty one ends the stream (deprecated, but honoured)."""
         if self.closed:
             return
-        self.last_received = now
+        self.silent_since = now
         if not data:
             yield from self._end()
             return
@@ -113,7 +113,7 @@ class ListenProtocol:
         """Take a text frame: a control message, or something to complain about."""
         if self.closed:
             return
-        self.last_received = now
+        self.silent_since = now
         try:
             control = _parse(text)
             answers = self._controls()[control["type"]](control)
@@ -122,13 +122,17 @@ class ListenProtocol:
             return
         yield from answers
 
+    def catch_up(self, now: float) -> None:
+        """All that came is dealt with: only from now on is it the client that is silent, and not a slow recogniser."""
+        self.silent_since = max(self.silent_since, now)
+
     def tick(self, now: float) -> Iterator[Output]:
         """Do what is due at this time; call it when :attr:`deadline` has come and nothing was received."""
         if self.closed or now < self.deadline:
             return
         if self.container_ended is not None and now >= self.container_ended + self.timeouts.container_end:
             yield from self._end()
-        elif now >= self.last_received + self.timeouts.inactivity:
+        elif now >= self.silent_since + self.timeouts.inactivity:
             yield self._close(1011, NO_INPUT)
         else:
             yield self._close(1011, NO_OUTPUT)
@@ -144,7 +148,7 @@ class ListenProtocol:
     @property
     def deadline(self) -> float:
         """When :meth:`tick` has something to do, provided nothing is received before."""
-        deadlines = [self.last_received + self.timeouts.inactivity]
+        deadlines = [self.silent_since + self.timeouts.inactivity]
         if not self.has_spoken:
             deadlines.append(self.opened + self.timeouts.no_response)
         if self.container_ended is not None:

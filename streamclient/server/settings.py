@@ -13,7 +13,8 @@ class Timeouts:
     """How long the server waits, in seconds; the defaults are those of the service.
 
     Attributes:
-        inactivity: without any message from the client, until it is closed with NET-0001.
+        inactivity: without any message from the client, after the last one was dealt with, until it is closed with
+            NET-0001.
         no_response: without anything to tell a client that sends no audio, until it is closed with NET-0000.
         container_end: for ``CloseStream`` after the declared end of a WAV stream, until the server ends it itself.
     """

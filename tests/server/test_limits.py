@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from streamclient.server import Limits, LocalServer
-from streamclient.server.engines.scripted import ScriptedEngine
+from streamclient.server import Limits, LocalServer, Timeouts
+from streamclient.server.engines.base import Word
+from streamclient.server.engines.scripted import ScriptedEngine, ScriptedRecogniser
 from tests.support.wire import CLOSE, RAW, converse, dial, read, refusal, send
 
 SCRIPT = [("one", 0.5, 0.9), ("two", 1.0, 1.4)]
@@ -91,6 +92,31 @@ def test_a_full_backlog_slows_down_and_loses_nothing() -> None:
     with LocalServer(ScriptedEngine(SCRIPT), limits=Limits(backlog=1_000)) as server:
         heard = converse(server, RAW, [*[SECOND] * 60, CLOSE])
     assert heard.of_type("Metadata")[0]["duration"] == 60.0
+
+
+class SlowRecogniser(ScriptedRecogniser):
+    """Takes longer for an utterance than the server's patience with a client lasts."""
+
+    def finish(self) -> list[Word]:
+        time.sleep(1.3)
+        return super().finish()
+
+
+class SlowEngine(ScriptedEngine):
+    """Its recognisers are slow."""
+
+    def recogniser(self, language: str) -> ScriptedRecogniser:
+        return SlowRecogniser(self.script)
+
+
+def test_a_slow_recogniser_does_not_cut_off_who_waits_for_it() -> None:
+    """A client that says nothing until its results are there is not taken for one that is gone."""
+    with LocalServer(SlowEngine(SCRIPT), timeouts=Timeouts(inactivity=1.0)) as server:
+        ws = dial(server)
+        send(ws, SECOND, {"type": "Finalize"})
+        assert json.loads(ws.recv())["from_finalize"]
+        send(ws, CLOSE)
+        assert read(ws).code == 1000
 
 
 def test_running_out_of_descriptors_passes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

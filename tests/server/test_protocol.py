@@ -263,6 +263,15 @@ def test_a_client_that_says_nothing_is_closed() -> None:
     assert "net0001" in close.reason
 
 
+def test_the_time_of_a_slow_recogniser_is_no_silence_of_the_client() -> None:
+    """The ten seconds begin when the last message has been dealt with."""
+    protocol = connect()
+    send(protocol, SECOND, FINALIZE, now=1.0)
+    protocol.catch_up(25.0)
+    assert list(protocol.tick(34.9)) == []
+    assert protocol.deadline == 35.0
+
+
 def test_keep_alive_alone_does_not_keep_a_new_stream() -> None:
     """Thirty seconds without a result: 1011 and net0000; after one result KeepAlives hold it for ever."""
     protocol, spoken = connect(), connect()

@@ -21,19 +21,22 @@ SAMPLE = HERE.parents[1] / "samples" / "sense_and_sensibility.wav"
 PYTHON_SDK = "deepgram-sdk==4.8.1"
 JAVASCRIPT_SDK = "@deepgram/sdk@5"
 KEY = "the-key"
+PATIENCE = 300
+"""Seconds for an installation, and for a client on a busy machine."""
 
 
 def python_4(folder: Path) -> list[str]:
     """The command of the Python SDK."""
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", PYTHON_SDK], check=True, stderr=subprocess.DEVNULL)
+    pip = [python, "-m", "pip", "install", "--quiet", PYTHON_SDK]
+    subprocess.run(pip, check=True, stderr=subprocess.DEVNULL, timeout=PATIENCE)
     return [str(python), str(HERE / "python_4.py")]
 
 
 def javascript(folder: Path) -> list[str]:
     """The command of the JavaScript SDK."""
-    subprocess.run(["npm", "install", "--silent", "--prefix", folder, JAVASCRIPT_SDK], check=True)
+    subprocess.run(["npm", "install", "--silent", "--prefix", folder, JAVASCRIPT_SDK], check=True, timeout=PATIENCE)
     shutil.copy(HERE / "javascript.mjs", folder)
     return ["node", str(folder / "javascript.mjs")]
 
@@ -46,7 +49,7 @@ def check(name: str, command: list[str], recogniser: LocalServer, audio: Path, e
     """Run one client; what it printed and what arrived must be right."""
     with DeepgramServer(recogniser) as server:
         done = subprocess.run(
-            [*command, server.url, KEY, audio], capture_output=True, text=True, timeout=100, check=False
+            [*command, server.url, KEY, audio], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["text"] == expected, done.stdout
@@ -67,7 +70,7 @@ def main() -> None:
         for client, install in CLIENTS.items():
             try:
                 command = install(Path(name))
-            except (OSError, subprocess.CalledProcessError) as error:
+            except (OSError, subprocess.SubprocessError) as error:
                 print(f"{client}: skipped, it cannot be installed here ({error})")
             else:
                 check(client, command, recogniser, audio, expected)

@@ -38,6 +38,6 @@ audio = Path(file).read_bytes()
 for start in range(0, len(audio), 6400):
     assert connection.send(audio[start : start + 6400])
 connection.finalize()
-assert flushed.wait(30)
+assert flushed.wait(200)
 assert connection.finish()
 print(json.dumps({"text": " ".join(finals), "duration": summary}))
