@@ -29,7 +29,7 @@ def python_4(folder: Path) -> list[str]:
     """The command of the Python SDK."""
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "--quiet", PYTHON_SDK]
+    pip = [str(python), "-m", "pip", "install", "--quiet", PYTHON_SDK]
     subprocess.run(pip, check=True, stderr=subprocess.DEVNULL, timeout=PATIENCE)
     return [str(python), str(HERE / "python_4.py")]
 
