@@ -85,7 +85,7 @@ def command(ctx: click.Context, /, file: Path, **options: Any) -> int:
 
 
 def _or_unbounded(speed: float) -> float:
-    return speed or inf
+    return speed if speed > 0 else inf  # which is right for NaN, too
 
 
 @attrs.frozen(kw_only=True)
@@ -103,9 +103,11 @@ class Choice:
 
 
 def _replay(file: Path, choice: Choice) -> int:
-    from streamclient.testing import Cassette
+    from streamclient.testing import Cassette, CassetteError
 
     cassette = Cassette.read(file)
+    if not cassette.connections:
+        raise CassetteError(f"{file} holds no connection: nobody called while it was recorded")
     screen = Screen(sys.stderr, quiet=choice.quiet)
     with Interrupt() as interrupt:
         if choice.serve:

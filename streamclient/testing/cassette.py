@@ -12,10 +12,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, get_origin
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 import attrs
 
@@ -33,6 +34,7 @@ from streamclient.testing.entries import (
     Requested,
     Said,
 )
+from streamclient.testing.faults import Close, Refuse
 
 __all__ = ["Cassette", "CassetteError", "CassetteWriter", "RecordedConnection"]
 
@@ -42,8 +44,13 @@ KINDS: Mapping[str, type[Any]] = {
 }
 KEPT_HEADERS = re.compile(r"dg-.*|user-agent|content-type|retry-after|location|date|x-request-id")
 """All others may carry a secret, or say nothing."""
-SECRET_PARAMETERS = {"token", "key", "api_key", "access_token", "authorization", "password"}
+SECRET_NAMES = re.compile(r"(.*[_-])?(token|(api)?key|secret|password|authorization|credentials?|jwt)", re.IGNORECASE)
+"""Of parameters, also of those in ``extra`` and in the query of a callback."""
+FREE_FIELDS = {"path", "headers", "text", "reason", "body"}
+"""Where client and server can write what they like, secrets too."""
 REMOVED = "removed"
+UNMISTAKABLE = 12
+"""Characters of a secret that is no word; a shorter one is removed where it stands alone, or ``e`` would spoil all."""
 LARGEST_FRAME = 1 << 26
 """Bytes; more is no audio."""
 
@@ -105,7 +112,11 @@ class CassetteWriter:
         what = entry.what
         if isinstance(what, Requested):
             self._secrets[entry.connection] = _secrets_in(what)
-        fields = self._clean(self._fields(entry.connection, what), self._secrets[entry.connection])
+        secrets = self._secrets[entry.connection]
+        fields = {
+            name: _clean(value, secrets) if name in FREE_FIELDS else value
+            for name, value in self._fields(entry.connection, what).items()
+        }
         return {"at": round(entry.at, 6), "connection": entry.connection, "what": type(what).__name__.lower(), **fields}
 
     def _fields(self, connection: int, what: Happening) -> dict[str, Any]:
@@ -119,16 +130,8 @@ class CassetteWriter:
         if isinstance(what, Requested | Accepted | Refused):
             fields["headers"] = {name: value for name, value in what.headers.items() if KEPT_HEADERS.fullmatch(name)}
         if isinstance(what, Requested):
-            fields["path"] = _without_secrets(what.path)
+            fields["path"] = _clean_path(what.path, self._secrets[connection])
         return fields
-
-    def _clean(self, value: Any, secrets: set[str]) -> Any:
-        if isinstance(value, dict):
-            return {name: one if name == "data" else self._clean(one, secrets) for name, one in value.items()}
-        if isinstance(value, str):
-            for secret in secrets:
-                value = value.replace(secret, REMOVED)
-        return value
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -136,23 +139,50 @@ class CassetteWriter:
 
 
 def _secrets_in(request: Requested) -> set[str]:
-    """What the client authenticates with."""
+    """What the client authenticates with, and what it says by the way that sounds like a secret."""
     given = request.headers.get("authorization", "").split()[-1:]
     offered = [name.strip() for name in request.headers.get("sec-websocket-protocol", "").split(",")][1:]
-    asked = [value for name, value in parse_qsl(urlsplit(request.path).query) if name.lower() in SECRET_PARAMETERS]
-    return {secret for secret in (*given, *offered, *asked) if secret}
+    asked = [value for name, value in _parameters(request.path) if SECRET_NAMES.fullmatch(name)]
+    return {
+        form for secret in (*given, *offered, *asked) for form in (secret, quote(secret), quote(secret, "")) if form
+    }
 
 
-def _without_secrets(path: str) -> str:
-    url = urlsplit(path)
-    pairs = parse_qsl(url.query, keep_blank_values=True)
-    kept = [(name, _without_password(value)) for name, value in pairs if name.lower() not in SECRET_PARAMETERS]
-    return urlunsplit(url._replace(query=urlencode(kept)))
+def _parameters(url: str) -> Iterator[tuple[str, str]]:
+    """The names and values of a query, with those that are inside a value."""
+    for name, value in _query(url):
+        yield name, value
+        if name == "extra":
+            inner, _, rest = value.partition(":")
+            yield inner, rest
+        elif name == "callback":
+            yield from _query(value)
+
+
+def _query(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(url.partition("?")[2], keep_blank_values=True)
+
+
+def _clean_path(path: str, secrets: set[str]) -> str:
+    """Without what is named like a secret, and with clean values."""
+    kept = [(name, _clean(_without_password(value), secrets)) for name, value in _query(path)]
+    pairs = [(name, value) for name, value in kept if not SECRET_NAMES.fullmatch(name)]
+    return path.partition("?")[0] + ("?" + urlencode(pairs) if pairs else "")
 
 
 def _without_password(value: str) -> str:
     """A callback URL may have a user and a password before the host."""
     return re.sub(r"^(\w+://)[^/@]*@", rf"\1{REMOVED}@", value)
+
+
+def _clean(value: Any, secrets: set[str]) -> Any:
+    """Without these secrets, in texts or in the values of headers."""
+    if isinstance(value, dict):
+        return {name: _clean(one, secrets) for name, one in value.items()}
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
+        alone = secret if len(secret) < UNMISTAKABLE else None
+        value = re.sub(rf"(?<!\w){re.escape(alone)}(?!\w)", REMOVED, value) if alone else value.replace(secret, REMOVED)
+    return value
 
 
 @attrs.frozen
@@ -197,7 +227,7 @@ class Cassette:
             CassetteError: it cannot be read, or is no cassette.
         """
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = Path(path).read_bytes().split(b"\n")  # a text has more that ends lines
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise CassetteError(f"{path} cannot be read: {reason}.") from error
@@ -218,12 +248,12 @@ class Cassette:
         return cls(tuple(connections), objects[0].get("audio") == "whole")
 
 
-def _objects(path: str | Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _objects(path: str | Path, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     lines = [line for line in lines if line.strip()]
     for number, line in enumerate(lines, start=1):
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if number == len(lines) > 1:
                 return  # a crash in the middle of the last line
             raise CassetteError(f"{path}, line {number}: no JSON") from None
@@ -236,6 +266,8 @@ def _entry(path: str | Path, number: int, line: dict[str, Any]) -> Entry:
     fields = dict(line)
     try:
         connection, at, kind = int(fields.pop("connection")), float(fields.pop("at")), KINDS[fields.pop("what")]
+        if not 0 <= at < inf:
+            raise ValueError(f"at is {at}")
         return Entry(connection, at, _happening(kind, fields))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CassetteError(f"{path}, line {number}: not what a cassette holds ({error!r})") from error
@@ -243,13 +275,32 @@ def _entry(path: str | Path, number: int, line: dict[str, Any]) -> Entry:
 
 def _happening(kind: type[Any], fields: dict[str, Any]) -> Happening:
     if kind is Audio:
-        return Audio(base64.b64decode(fields["data"]) if "data" in fields else _silence(fields["bytes"]))
+        return Audio(base64.b64decode(fields["data"], validate=True) if "data" in fields else _silence(fields["bytes"]))
     known = {field.name: field.type for field in attrs.fields(kind)}
     for name, value in fields.items():
         if name in known and not isinstance(value, get_origin(known[name]) or known[name]):
             raise TypeError(f"{name} is {value!r:.60}")
     happening: Happening = kind(**{name: value for name, value in fields.items() if name in known})
+    _check(happening)
     return happening
+
+
+def _check(what: Happening) -> None:
+    """Whether it could have been on a wire, and can be again.
+
+    Raises:
+        ValueError: it could not.
+    """
+    if isinstance(what, Closed):
+        Close(what.code, what.reason)
+    elif isinstance(what, Refused):
+        Refuse(what.status)
+    for value in attrs.asdict(what).values():
+        for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+            if isinstance(value, dict) and re.search("[\r\n]", text):
+                raise ValueError(f"a header with a line end: {text!r:.60}")
+            if isinstance(text, str):
+                text.encode()
 
 
 def _silence(size: int) -> bytes:

@@ -52,9 +52,14 @@ class ReplayServer:
         speed: how many times faster than it was; ``inf`` for as fast as the client sends.
         port: to listen on; 0 for any free one.
         repeats: whether the first connection comes again after the last; otherwise further clients are refused.
+
+    Raises:
+        ValueError: the speed is no positive number.
     """
 
     def __init__(self, cassette: Cassette, speed: float = inf, *, port: int = 0, repeats: bool = True) -> None:
+        if not speed > 0:
+            raise ValueError(f"the speed has to be more than 0, and is {speed}; inf is as fast as the client sends")
         self.port = port
         self._recorded = cassette.connections
         self._speed = speed
@@ -140,7 +145,7 @@ class ReplayServer:
         with self._lock:
             number = self._asked
             self._asked += 1
-        if self._repeats:
+        if self._repeats and self._recorded:
             number %= len(self._recorded)
         return self._recorded[number] if number < len(self._recorded) else None
 

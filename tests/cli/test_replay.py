@@ -76,6 +76,7 @@ def test_what_broke_is_said(tmp_path: Path, capsys: Capture) -> None:
     [
         (["replay", "nowhere.jsonl"], 1, "nowhere.jsonl cannot be read: No such file or directory."),
         (["replay", "nonsense.jsonl"], 1, "no cassette"),
+        (["replay", "empty.jsonl"], 1, "empty.jsonl holds no connection"),
         (["replay", "flux.jsonl"], 2, "/v2/listen"),
         (["replay", "nonsense.jsonl", "--serve", "--plugin", "log"], 2, "do not go together"),
         (["relay", "--faults", "nonsense.jsonl"], 2, "faults in nonsense.jsonl"),
@@ -86,6 +87,7 @@ def test_what_cannot_be_done_is_said(
     tmp_path: Path, capsys: Capture, arguments: list[str], code: int, says: str
 ) -> None:
     """Files that are not there, not cassettes, or not ours to overwrite."""
+    (tmp_path / "empty.jsonl").write_text('{"cassette": 1}\n')
     (tmp_path / "nonsense.jsonl").write_text('{"fault": "Lightning"}')
     lines = [
         {"cassette": 1, "audio": "whole"},

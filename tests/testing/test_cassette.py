@@ -1,10 +1,13 @@
 """A session that was recorded is played again: to any client, at any speed, without the credentials it had."""
 
 import json
+import subprocess
+import sys
 import time
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote, urlencode
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -27,7 +30,7 @@ from streamclient.testing import (
     finals,
     spoken,
 )
-from streamclient.testing.entries import Audio, Control, Said
+from streamclient.testing.entries import Audio, Closed, Control, Ended, Entry, Refused, Requested, Said
 
 OPTIONS = ListenOptions(encoding="linear16", sample_rate=16000, interim_results=True)
 SPEECH = spoken("please book", "table nine")
@@ -112,7 +115,11 @@ SECRETS: list[dict[str, Any]] = [
     {"additional_headers": {"Authorization": f"Bearer {KEY}"}},
     {"subprotocols": ["token", KEY]},
     {"query": f"&token={KEY}"},
+    {"query": f"&access_token={KEY}&X-API-Key={KEY}"},
+    {"query": f"&extra=session_token%3A{KEY}"},
     {"query": "&callback=https%3A%2F%2Fuser%3Adg-secret-0123456789%40example.com%2F"},
+    {"query": f"&callback=https%3A%2F%2Fexample.com%2Fhook%3Ftoken%3D{KEY}"},
+    {"additional_headers": {"Authorization": f"Token {KEY}"}, "query": f"&tag={KEY}&extra=a:{KEY}&encoding={KEY}"},
     {"additional_headers": {"Authorization": f"Token {KEY}"}, "send": f'{{"type": "Nonsense", "key": "{KEY}"}}'},
 ]
 
@@ -135,6 +142,33 @@ def test_credentials_are_not_in_it(path: Path, secret: dict[str, Any]) -> None:
             pass
         server.relay.wait_for_ends()
     assert KEY not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("key", ["a+b/c==d-e:f,g", "clé-secrète-0123456789", "e", "table"])
+def test_a_key_of_any_kind_is_not_in_it_and_spoils_nothing(path: Path, key: str) -> None:
+    """However it is written in a URL, a reason or a body; a short one is no part of other words."""
+    named = {"authorization": f"Token {key}"}
+    said = f'{{"type": "Results", "text": "the suitable {key}"}}'
+    with CassetteWriter(path) as writer:
+        writer(Entry(0, 0.0, Requested(f"/v1/listen?{urlencode({'extra': f'a:{key}', 'tag': key})}", named)))
+        writer(Entry(0, 0.1, Said(said)))
+        writer(Entry(0, 0.2, Refused(401, {"dg-error": f"{key} is wrong"}, f'{{"path": "?token={quote(key)}"}}')))
+        writer(Entry(0, 0.3, Closed("server", 1008, f"not {key}")))
+    (connection,) = Cassette.read(path).connections
+    (refused,), (closed,) = connection.of(Refused), connection.of(Closed)
+    assert connection.request.path == "/v1/listen?extra=a%3Aremoved&tag=removed"
+    assert [text.text for text in connection.of(Said)] == ['{"type": "Results", "text": "the suitable removed"}']
+    assert (refused.headers["dg-error"], refused.body) == ("removed is wrong", '{"path": "?token=removed"}')
+    assert (closed.by, closed.reason) == ("server", "not removed")
+
+
+def test_any_text_comes_back(path: Path) -> None:
+    """Also one with characters that end a line elsewhere."""
+    text = '{"transcript": "one\u2028two\x85three\u2029日本"}'
+    with CassetteWriter(path) as writer:
+        writer(Entry(0, 0.0, Requested("/v1/listen", {})))
+        writer(Entry(0, 0.1, Said(text)))
+    assert said(path) == [text]
 
 
 BREAKS = [
@@ -220,6 +254,15 @@ BROKEN = [
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "audio", "bytes": 99999999999}', "line 2"),
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "said", "text": 7}', "line 2: .*text is 7"),
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "said", "text": "hello"}', "its request"),
+    ('{"cassette": 1}\n{"at": NaN, "connection": 0, "what": "said", "text": "hello"}', "line 2: .*at is nan"),
+    ('{"cassette": 1}\n{"at": -1, "connection": 0, "what": "said", "text": "hello"}', "line 2: .*at is -1"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "said", "text": "\\ud800"}', "line 2"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "audio", "bytes": 3, "data": "***"}', "line 2"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "closed", "by": "server", "code": 70000}', "code is 70000"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "refused", "status": 101, "headers": {}}', "status"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "accepted", "headers": {"a": "b\\r\\nc: d"}}', "line end"),
+    ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "accepted", "headers": {"a": 7}}', "line 2"),
+    ('{"cassette": 1}\n' + "[" * 100_000 + "\n{}", "line 2"),
 ]
 
 
@@ -234,9 +277,58 @@ def test_what_is_no_cassette_is_told(path: Path, text: str, complaint: str) -> N
 def test_a_cassette_that_was_cut_off_is_read_up_to_there(path: Path) -> None:
     """A crash in the middle of a line costs that line."""
     record(path)
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text[: len(text) * 2 // 3], encoding="utf-8")
+    whole = path.read_bytes()
+    with path.open("ab") as file:
+        file.write('{"at": 9.0, "connection": 0, "what": "said", "text": "日'.encode()[:-1])
+    assert Cassette.read(path).connections[0].entries[-1].what == Ended("closed")
+    path.write_bytes(whole[: len(whole) * 2 // 3])
     assert Cassette.read(path).connections[0].entries
+
+
+def test_a_cassette_survives_the_death_of_its_writer(path: Path) -> None:
+    """A process that is killed while it records leaves everything that had happened."""
+    program = (
+        "import sys\n"
+        "from streamclient import ListenOptions, StreamClient\n"
+        "from streamclient.testing import CassetteWriter, DeepgramServer, StreamRecorder, spoken\n"
+        "recorder = StreamRecorder()\n"
+        "writer = CassetteWriter(sys.argv[1])\n"
+        "server = DeepgramServer(recorders=[writer])\n"
+        "server.start()\n"
+        "options = ListenOptions(encoding='linear16', sample_rate=16000)\n"
+        "client = StreamClient(options, url=server.url, plugins=[recorder])\n"
+        "client.open()\n"
+        "client.send(spoken('please book', 'table nine'))\n"
+        "recorder.wait_until(lambda heard: len(heard.finals) == 2)\n"
+        "print('heard', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "heard\n"
+        process.kill()
+    cassette = Cassette.read(path)
+    assert b"".join(frame.data for frame in cassette.connections[0].of(Audio)) == SPEECH
+    with ReplayServer(cassette) as server:
+        client = StreamClient(OPTIONS, url=server.url, reconnect=None)
+        with pytest.raises(ConnectionLost), client:
+            client.send(SPEECH)
+    assert client.transcript.text == "please book table nine"
+
+
+def test_a_cassette_without_a_connection_refuses() -> None:
+    """Nobody called while it was recorded."""
+    with ReplayServer(Cassette(())) as server, pytest.raises(InvalidStatus) as caught:
+        connect(server.url + "/v1/listen", compression=None).__enter__()
+    assert caught.value.response.status_code == 410
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, nan])
+def test_a_speed_that_makes_no_sense_is_told(speed: float) -> None:
+    """Before anybody waits for it."""
+    with pytest.raises(ValueError, match="speed"):
+        ReplayServer(Cassette(()), speed)
 
 
 def test_no_file_is_overwritten(path: Path) -> None:
