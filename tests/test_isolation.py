@@ -25,6 +25,7 @@ from streamclient import (
     Utterance,
     hookimpl,
 )
+from streamclient.threads import dispatch
 from tests.support.service import LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
@@ -135,6 +136,21 @@ def test_a_hanging_plugin_delays_only_itself() -> None:
     assert errors == (("Plugin", 1),)
 
 
+def test_a_plugin_that_gets_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes in all: the patience of ``Timeouts.close`` is for one event."""
+    monkeypatch.setattr(dispatch, "HASTE", 0.01)
+    slow = Listener()
+    said = [final(f"word{number}", float(number)) for number in range(24)]
+    with serving(obedient(*said, metadata())) as service:
+        plugins = [hooked(lambda: threading.Event().wait(0.05)), slow]
+        client = StreamClient(RAW, url=service.url, plugins=plugins, timeouts=Timeouts(close=1.0))
+        with client:
+            client.send(b"audio")
+
+    assert client.stats.plugin_errors == 0
+    assert len(slow.finals) == 24
+
+
 def test_a_slow_plugin_sheds_superseded_interims_and_nothing_else() -> None:
     """In a full lane interims that a later result replaced go first, are counted, and no final is lost."""
     release = threading.Event()
@@ -208,8 +224,9 @@ def test_a_hopeless_plugin_is_stopped_by_name() -> None:
 
 
 def test_a_plugin_may_run_a_stream_of_its_own() -> None:
-    """A hook that opens another client and closes it gets its transcript."""
+    """A hook that opens another client and closes it gets its transcript; the others of its stream are undisturbed."""
     inner: list[Transcript] = []
+    listener = Listener()
     with serving(obedient(final("hello", 0.0), metadata())) as service:
 
         def nested() -> None:
@@ -217,10 +234,11 @@ def test_a_plugin_may_run_a_stream_of_its_own() -> None:
                 client.send(b"audio")
                 inner.append(client.close())
 
-        with StreamClient(RAW, url=service.url, plugins=[hooked(nested)]) as outer:
+        with StreamClient(RAW, url=service.url, plugins=[hooked(nested), listener]) as outer:
             outer.send(b"audio")
 
     assert [transcript.text for transcript in inner] == ["hello"]
+    assert (listener.finals, listener.failures, listener.closed) == (["hello"], [], 1)
 
 
 def test_a_plugin_may_abort_its_stream() -> None:

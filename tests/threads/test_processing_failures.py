@@ -14,6 +14,7 @@ from streamclient import (
     Closed,
     Event,
     LanePolicy,
+    Opened,
     PluginOverrun,
     Results,
     StreamClient,
@@ -24,11 +25,13 @@ from streamclient import (
     hookimpl,
 )
 from streamclient.events import Audio
-from streamclient.messages import Result
+from streamclient.messages import Entity, Result
+from streamclient.threads import dispatch
 from streamclient.threads.dispatch import Dispatcher
-from streamclient.threads.lane import Report
+from streamclient.threads.lane import Lane, Report
 from streamclient.threads.processing import WITHHELD, withheld
-from streamclient.threads.worker import Deadline
+from streamclient.threads.worker import Bell, Deadline
+from tests.support.lanes import Stuck
 from tests.support.processors import RAW, SAID, WORDS, Listener, append, processor, run, take
 from tests.support.service import SOON, Call, final, metadata, obedient, serving
 
@@ -108,21 +111,93 @@ def test_a_processor_that_has_hung_is_asked_again_when_it_is_back() -> None:
     assert ear.texts == ["word0", "word1!", "word2!", "word3!", "word4!"]
 
 
-def test_close_keeps_its_budget_with_a_hanging_processor() -> None:
-    """What waits goes through without it, withheld where it is required, and the others are served."""
-    release, listener = threading.Event(), Listener()
+def test_what_a_processor_was_not_asked_in_time_it_is_not_asked_later() -> None:
+    """Its answer would have no use: the words have gone on."""
+    asked: list[str] = []
+    busy, release, back = threading.Event(), threading.Event(), threading.Event()
+
+    class Busy:
+        lane_policy = LanePolicy(process_timeout=0.05)
+
+        @hookimpl
+        def on_open(self) -> None:
+            busy.set()
+            assert release.wait(SOON)
+
+        @hookimpl
+        def on_message(self) -> None:
+            back.set()
+
+        @hookimpl
+        def process_utterance(self, utterance: Utterance) -> None:
+            asked.append(utterance.text)
+
+    class Ear(Listener):
+        @hookimpl
+        def on_plugin_error(self, plugin: str, hook: str, error: BaseException) -> None:
+            release.set()
+
+    def script(call: Call) -> None:
+        assert busy.wait(SOON)
+        call.say(SAID[0])
+        assert back.wait(SOON)
+        call.say(*SAID[1:])
+        call.read_until()
+        call.end(metadata())
+
+    ear = Ear()
+    with serving(script) as service, StreamClient(RAW, url=service.url, plugins=[Busy(), ear]) as client:
+        client.send(b"audio")
+
+    assert ear.texts == WORDS
+    assert asked == WORDS[1:]
+
+
+def test_a_processor_that_is_stopped_keeps_nobody_waiting() -> None:
+    """Neither with the answer it owes, nor with any other."""
+    stuck = Stuck()
+    lane = Lane(stuck, None, 10, lambda failure: None, lambda lane: None)
+    lane.start()
+    try:
+        lane.offer(Opened())
+        assert stuck.entered.wait(SOON)
+        answered = Bell()
+        request = lane.ask(Utterance(0, 0.0, 1.0, "word"), answered)
+        assert request is not None
+        lane._stop()
+        assert answered.wait(0)
+        assert request.answer is None
+        assert lane.ask(Utterance(1, 1.0, 2.0, "word"), Bell()) is None
+    finally:
+        stuck.released.set()
+        assert lane.wait(Deadline(SOON), SOON)
+
+
+def test_close_keeps_its_budget_with_a_hanging_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits goes through without it, withheld where it is required, and the others have time to be served."""
+    monkeypatch.setattr(dispatch, "HASTE", 0.01)
+
+    class Slow(Listener):
+        @hookimpl
+        def on_utterance(self, utterance: Utterance) -> None:
+            threading.Event().wait(0.05)
+            super().on_utterance(utterance)
+
+    release, listener = threading.Event(), Slow()
     with serving(obedient(*SAID, metadata())) as service:
         hanging = processor(lambda _: release.wait(SOON) and None, LanePolicy(required=True, process_timeout=600))
         client = StreamClient(RAW, url=service.url, plugins=[hanging, listener])
         client.open()
         client.send(b"audio")
         started = time.monotonic()
-        transcript = client.close(timeout=1.0)
+        transcript = client.close(timeout=1.5)
         took = time.monotonic() - started
+        errors = client.stats.plugins[1].errors
         release.set()
         assert client._stream.dispatcher._lanes[0]._worker.wait(Deadline(SOON))
 
     assert took < SOON / 2
+    assert errors == 0
     assert transcript.text == " ".join([WITHHELD] * 5)
     assert listener.texts == [WITHHELD] * 5
     assert len(listener.transcripts) == 1
@@ -132,7 +207,7 @@ def test_nothing_is_lost_when_more_waits_than_may() -> None:
     """A processor that does not keep up is passed over before anything is left out."""
     listener = Listener()
     said = [final(f"word{number}", float(number)) for number in range(40)]
-    slow = processor(take(0.3), LanePolicy(process_timeout=0.3, max_events=1000))
+    slow = processor(take(0.3), LanePolicy(process_timeout=SOON, max_events=1000))
 
     listener.lane_policy = LanePolicy(max_events=1000)  # type: ignore[attr-defined]
     client = run(slow, listener, said=said, buffer=BufferPolicy(max_events=5))
@@ -210,7 +285,12 @@ def test_whatever_processors_do_each_event_arrives_once_in_order(seed: int) -> N
     ("event", "text"),
     [
         (Utterance(3, 1.0, 2.0, "secret", speaker=2), WITHHELD),
-        (Results(1.0, 2.0, is_final=True, raw={"a": "secret"}), ""),
+        (
+            Results(
+                1.0, 2.0, is_final=True, entities=(Entity("NAME", "secret", "secret", 1.0, 0, 1),), raw={"a": "secret"}
+            ),
+            "",
+        ),
         (TurnInfo("Update", 0, 0.0, 1.0, "secret", raw={"a": "secret"}), WITHHELD),
     ],
 )
@@ -221,4 +301,7 @@ def test_withheld_words_leave_no_trace(event: Event, text: str) -> None:
 
     assert "secret" not in repr(cleaned)
     assert (cleaned.start, cleaned.end) == (event.start, event.end)
-    assert (cleaned.text if isinstance(cleaned, Utterance) else cleaned.transcript) == text
+    if isinstance(cleaned, Utterance):
+        assert cleaned.text == text
+    else:
+        assert (cleaned.transcript, cleaned.raw) == (text, {})
