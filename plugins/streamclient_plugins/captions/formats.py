@@ -1,6 +1,7 @@
 """How a caption is written: WebVTT (W3C) and SubRip, which has no standard."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
@@ -20,6 +21,10 @@ MARKUP = re.compile(r"<(?=[/a-z])|\{(?=\\)|--(?=>)", re.IGNORECASE)
 
 WORD_JOINER = "\u2060"
 """Not seen and not a space; after it, the rest of a tag is text."""
+
+
+RIGHT_TO_LEFT = "\u202b{}\u202c"
+"""An embedding. Players begin every line of SubRip at the left, and show the full stop of Hebrew or Arabic there."""
 
 
 def write_cue(format: Format, number: int, cue: Cue, *, voice_before: str) -> str:  # noqa: A002 - as users call it
@@ -56,4 +61,10 @@ def _vtt_text(cue: Cue) -> str:
 
 
 def _srt_text(lines: Sequence[str]) -> str:
-    return MARKUP.sub(lambda match: match[0] + WORD_JOINER, "\n".join(lines))
+    return "\n".join(_directed(MARKUP.sub(lambda match: match[0] + WORD_JOINER, line)) for line in lines)
+
+
+def _directed(line: str) -> str:
+    """A line that tells its direction, where that is not the usual one; as in WebVTT its first letter decides."""
+    direction = next((kind for kind in map(unicodedata.bidirectional, line) if kind in ("L", "R", "AL")), "L")
+    return line if direction == "L" else RIGHT_TO_LEFT.format(line)

@@ -263,6 +263,14 @@ class TestTranscript:
         (cue,) = read_srt(document).cues
         assert cue.text == "a <\u2060b>c {\u2060\\an8}d --\u2060> e < f"
 
+    def test_subrip_says_which_lines_run_from_right_to_left(self) -> None:
+        """Players take all for the other kind, and show the full stop at the wrong end; labels stay outside."""
+        document = to_captions(Transcript((said("הנה אני.", speaker=1), said("Oh: הנה.", 5, 6, speaker=1))), "srt")
+        assert [cue.text for cue in read_srt(document).cues] == [
+            "[Speaker 1] \u202bהנה אני.\u202c",
+            "Oh: הנה.",
+        ]
+
 
 def test_speakers_of_a_channel_share_its_time() -> None:
     """Also without labels, what is shown on one channel never overlaps."""
