@@ -365,7 +365,8 @@ class Protocol:
             frames.append(Frame(FrameKind.TEXT, self._dialect.finalize(None)))
         if not frames:
             frames += self._vitals.due(link, self._longest_lag, now)
-        link.writing = any(frame.kind in SIGNS_OF_LIFE for frame in frames)
+        for frame in frames:
+            link.writing |= frame.kind in SIGNS_OF_LIFE
         return tuple(frames)
 
     @property
@@ -373,7 +374,6 @@ class Protocol:
         """Seconds of audio sent but not yet covered by any result (Deepgram: Measuring Streaming Latency)."""
         return max(self._upload.seconds_taken - self._heard.furthest, 0.0)
 
-    @property
     def _longest_lag(self) -> float:
         return self._lag if self._is_raw else LAG_WHEN_UNKNOWN
 

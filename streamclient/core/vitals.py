@@ -1,5 +1,6 @@
 """Signs of life: those we owe the server, those it owes us, and until when."""
 
+from collections.abc import Callable
 from math import inf
 
 from streamclient.core.actions import Frame, FrameKind
@@ -27,7 +28,7 @@ class Vitals:
         self._timeouts = timeouts
         self._keep_alive = keep_alive
 
-    def due(self, link: Link, lag: float, now: float) -> list[Frame]:
+    def due(self, link: Link, lag: Callable[[], float], now: float) -> list[Frame]:
         """What is to be sent now.
 
         Args:
@@ -43,7 +44,7 @@ class Vitals:
         if now >= self._until_ping(link):
             link.last_ping = now
             if link.unanswered_ping == inf:
-                link.unanswered_ping, link.lag_at_ping = now, lag
+                link.unanswered_ping, link.lag_at_ping = now, lag()
             frames.append(Frame(FrameKind.PING))
         return frames
 

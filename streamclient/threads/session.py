@@ -406,7 +406,7 @@ class Session:
     def _write(self, action: Write) -> None:
         assert self._connection is not None
         try:
-            self._connection.write((frame.kind, load(frame.payload)) for frame in action.frames)
+            self._connection.write([(frame.kind, load(frame.payload)) for frame in action.frames])
         except ConnectionLost as error:
             with self._lock:
                 self._protocol.write_failed(error, time.monotonic())
