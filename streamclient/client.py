@@ -2,7 +2,6 @@
 
 import os
 import threading
-import uuid
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -149,7 +148,7 @@ class StreamClient:
         buffer: BufferPolicy = BufferPolicy(),  # noqa: B008 - frozen
         transport: TransportOptions = TransportOptions(),  # noqa: B008 - frozen
     ) -> None:
-        self.id = uuid.uuid4().hex
+        self.id = os.urandom(16).hex()
         self._options = options
         self._timeouts = timeouts
         self._protocol = Protocol(options, timeouts, buffer, reconnect)

@@ -20,8 +20,11 @@ TOLERANCE = 0.001
 """Seconds; the service's times carry single-precision noise."""
 
 
-UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-"""Letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Kana, Han."""
+UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+"""Letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, Kana, Han.
+
+Not compiled here: that takes longer than all else in this module, and most streams never need it.
+"""
 
 
 @frozen
@@ -64,7 +67,8 @@ def _glue(text: str, words: tuple[Word, ...]) -> str:
     """How the service joined these words; a single one shows it by its script."""
     if len(words) > 1:
         return "" if text == "".join(word.text for word in words) else " "
-    return "" if UNSPACED.search(text) and " " not in text else " "
+    spaced = text.isascii() or " " in text or not re.search(UNSPACED, text)
+    return " " if spaced else ""
 
 
 @define(eq=False)

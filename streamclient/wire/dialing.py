@@ -267,9 +267,11 @@ def proxy_for(address: Address, options: TransportOptions) -> SplitResult | None
     """The proxy to use: the one that was named, else the environment's; none for this machine itself."""
     chosen = options.proxy
     if chosen is None:
+        if address.host in ("localhost", "127.0.0.1", "::1"):
+            return None
         from urllib.request import getproxies, proxy_bypass  # costs too much to import for those who need none
 
-        if address.host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(address.host):
+        if proxy_bypass(address.host):
             return None
         proxies = getproxies()
         chosen = proxies.get("https" if address.is_secure else "http") or proxies.get("all")
