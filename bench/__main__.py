@@ -6,11 +6,14 @@ to both. Costs are this process's processor time, with all its threads and what 
 
 import argparse
 import contextlib
+import functools
 import gc
+import logging
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +35,13 @@ SECONDS_AT_FULL_SPEED = 400
 RESULTS = 2000
 DELAYED_RESULTS = 120
 RESULT_INTERVAL = 0.004
-IMPORT = "import time; begin = time.process_time(); {}; print(time.process_time() - begin)"
+CALL_INTERVAL = 0.2
+TIMED = "import time; begin = time.process_time(); {}; print(time.process_time() - begin)"
+OUR_STREAM = (
+    "from streamclient import ListenOptions, StreamClient; "
+    "client = StreamClient(ListenOptions(), url='{url}', api_key='none'); client.open(); client.abort()"
+)
+PLAIN_STREAM = "import websocket; ws = websocket.create_connection('{url}/v1/listen'); ws.shutdown()"
 
 
 @frozen
@@ -58,10 +67,12 @@ class Bench:
 
     Args:
         url: of the server.
+        folder: for what is written.
         scale: how much is done for one figure; 1.0 gives steady ratios within a minute.
     """
 
     url: str
+    folder: Path
     scale: float
 
     def questions(self) -> list[Question]:
@@ -71,21 +82,35 @@ class Bench:
             self._question("CPU, audio at full speed, 100 ms chunks", "s/hour", lambda make: self.upload(make, 100)),
             self._question("CPU, live audio, 20 ms chunks", "s/hour", lambda make: self.live(make, 20)),
             self._question("CPU, live audio, 100 ms chunks", "s/hour", lambda make: self.live(make, 100)),
+            self._question("CPU, a call: audio, 5 results a second", "s/hour", self.call),
+            self._call_question("  the same, with log, jsonl and captions", "log", "jsonl:path={}", "captions:path={}"),
+            self._call_question("  the same, recorded", "record:path={}"),
             self._question("CPU, results through one plugin", "s/10,000", self.receive),
             self._question("  the same, plain without its text check", "s/10,000", self.receive, UncheckedStream),
             self._question("delay of a result", "ms", self.delay),
             self._question("  the same, plain without its text check", "ms", self.delay, UncheckedStream),
             self._import_question("CPU, import", "import streamclient"),
             self._import_question("  the same, and its client", "from streamclient import StreamClient"),
+            self._import_question("  the same, and a first stream", OUR_STREAM, PLAIN_STREAM),
         ]
 
     def _question(
-        self, title: str, unit: str, measure: Callable[[MakeStream], float], plain: MakeStream = PlainStream
+        self,
+        title: str,
+        unit: str,
+        measure: Callable[[MakeStream], float],
+        plain: MakeStream = PlainStream,
+        ours: MakeStream = OurStream,
     ) -> Question:
-        return Question(title, unit, lambda: measure(plain), lambda: measure(OurStream))
+        return Question(title, unit, lambda: measure(plain), lambda: measure(ours))
 
-    def _import_question(self, title: str, statement: str) -> Question:
-        return Question(title, "ms", lambda: load("import websocket"), lambda: load(statement))
+    def _call_question(self, title: str, *plugins: str) -> Question:
+        path = self.folder / f"{{stream_id}}.{len(plugins)}"
+        named = [plugin.format(f"{path}.{plugin.partition(':')[0]}") for plugin in plugins]
+        return self._question(title, "s/hour", self.call, ours=functools.partial(OurStream, plugins=named))
+
+    def _import_question(self, title: str, ours: str, plain: str = "import websocket") -> Question:
+        return Question(title, "ms", lambda: self.load(plain), lambda: self.load(ours))
 
     def upload(self, make: MakeStream, chunk_ms: int) -> float:
         """Seconds of CPU for an hour of audio that is sent as fast as it is taken."""
@@ -98,19 +123,26 @@ class Bench:
         check(stream.close(), count * len(chunk))
         return (cpu() - begin) * 3600 / (count * chunk_ms / 1000)
 
-    def live(self, make: MakeStream, chunk_ms: int) -> float:
+    def live(self, make: MakeStream, chunk_ms: int, **results: float) -> float:
         """Seconds of CPU for an hour of audio that is sent as it is spoken; several streams, one after the other."""
         chunk = os.urandom(BYTES_PER_MILLISECOND * chunk_ms)
         count = self._scaled(LIVE_SECONDS * 1000 / chunk_ms)
-        streams = [make(self.url, options(), Heard(0)) for _ in range(LIVE_STREAMS)]
+        all_heard = [Heard(int(results.get("results", 0))) for _ in range(LIVE_STREAMS)]
+        streams = [make(self.url, options(**results), heard) for heard in all_heard]
         begin, pace = cpu(), time.monotonic()
         for turn in range(count * LIVE_STREAMS):
             sleep_until(pace + turn * chunk_ms / 1000 / LIVE_STREAMS)
             streams[turn % LIVE_STREAMS].send(chunk)
+        for heard in all_heard:
+            heard.wait()
         spent = cpu() - begin
         for stream in streams:
             check(stream.close(), count * len(chunk))
         return spent * 3600 / (count * LIVE_STREAMS * chunk_ms / 1000)
+
+    def call(self, make: MakeStream) -> float:
+        """The same with the results of such audio."""
+        return self.live(make, 100, results=self._scaled(LIVE_SECONDS / CALL_INTERVAL), interval=CALL_INTERVAL)
 
     def receive(self, make: MakeStream) -> float:
         """Seconds of CPU for ten thousand results that come as fast as they are taken."""
@@ -128,6 +160,15 @@ class Bench:
         heard.wait()
         stream.close()
         return median(heard.delays) * 1000
+
+    def load(self, statement: str) -> float:
+        """Milliseconds of CPU that a statement costs a new interpreter that finds all modules compiled."""
+        timed = TIMED.format(statement.format(url=self.url))
+        command = [sys.executable, "-X", f"pycache_prefix={self.folder}", "-c", timed]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        run = functools.partial(subprocess.run, command, env=environment, capture_output=True, text=True, check=True)
+        run()  # the first may have to compile
+        return float(run().stdout) * 1000
 
     def _scaled(self, amount: float) -> int:
         return max(round(amount * self.scale), 1)
@@ -154,12 +195,6 @@ def check(counted: int, sent: int) -> None:
     """A stream that lost audio must not look fast."""
     if counted != sent:
         raise SystemExit(f"The server counted {counted} of {sent} bytes; the figures would mean nothing.")
-
-
-def load(statement: str) -> float:
-    """Milliseconds of CPU that an import costs a new interpreter."""
-    run = subprocess.run([sys.executable, "-c", IMPORT.format(statement)], capture_output=True, text=True, check=True)
-    return float(run.stdout) * 1000
 
 
 @contextlib.contextmanager
@@ -211,8 +246,11 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="TEXT", help="only the lines whose title has this text")
     wanted = parser.parse_args()
     scale = wanted.scale * (0.25 if wanted.quick else 1.0)
-    with serving() as url:
-        print_table(Bench(url, scale), min(wanted.rounds, 3) if wanted.quick else wanted.rounds, wanted.only)
+    rounds = min(wanted.rounds, 3) if wanted.quick else wanted.rounds
+    with serving() as url, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        logging.basicConfig(filename=folder / "log", level=logging.INFO)
+        print_table(Bench(url, folder, scale), rounds, wanted.only)
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def send_results(sock: socket.socket, count: int, interval: float) -> None:
         return
     begin = time.monotonic()
     for index in range(count):
-        time.sleep(max(begin + index * interval - time.monotonic(), 0.0))
+        time.sleep(max(begin + (index + 1) * interval - time.monotonic(), 0.0))
         sock.sendall(encode(result(index)))
 
 

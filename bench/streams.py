@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import websocket
@@ -46,7 +46,7 @@ class Heard:
 
     def wait(self) -> None:
         """Wait until all have come."""
-        if not self.complete.wait(SOON):
+        if self.results < self.expected and not self.complete.wait(SOON):
             raise SystemExit(f"Only {self.results} of {self.expected} results came; the figures would mean nothing.")
 
 
@@ -106,13 +106,13 @@ class UncheckedStream(PlainStream):
 
 
 class OurStream:
-    """The same with streamclient and one plugin."""
+    """The same with streamclient and one plugin, and with further ones if they are named."""
 
-    def __init__(self, url: str, options: ListenOptions, heard: Heard) -> None:
+    def __init__(self, url: str, options: ListenOptions, heard: Heard, plugins: Sequence[str] = ()) -> None:
         self._heard = heard
         # All results may come at once, and not one may be left out.
         buffer = BufferPolicy(max_events=max(2 * heard.expected, 1000))
-        self._client = StreamClient(options, url=url, plugins=[self], buffer=buffer, api_key="none")
+        self._client = StreamClient(options, url=url, plugins=[self, *plugins], buffer=buffer, api_key="none")
         self._client.open()
 
     def send(self, audio: bytes) -> None:
@@ -128,5 +128,7 @@ class OurStream:
     def close(self) -> int:
         """End the stream well."""
         metadata = self._client.close().metadata
+        if failed := self._client.stats.plugin_errors_by_name:
+            raise SystemExit(f"Plugins have failed ({failed}); the figures would mean nothing.")
         assert metadata is not None
         return int(metadata.raw["bytes"])

@@ -13,10 +13,14 @@ LINES = (
     "CPU, audio at full speed, 100 ms chunks",
     "CPU, live audio, 20 ms chunks",
     "CPU, live audio, 100 ms chunks",
+    "CPU, a call: audio, 5 results a second",
+    "the same, with log, jsonl and captions",
+    "the same, recorded",
     "CPU, results through one plugin",
     "delay of a result",
     "CPU, import",
     "the same, and its client",
+    "the same, and a first stream",
 )
 
 
