@@ -1,6 +1,7 @@
 """How captions look: what a line, a caption and the time of a caption may be, and the presets of the field."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Literal
 
 import attrs
@@ -30,9 +31,9 @@ class Style:
     line_length: int = field(default=42, validator=validators.ge(8))
     lines: int = field(default=2, validator=validators.ge(1))
     min_duration: float = field(default=5 / 6, validator=validators.gt(0))
-    max_duration: float = field(default=7.0, validator=validators.gt(0))
+    max_duration: float = field(default=7.0, validator=[validators.gt(0), validators.lt(inf)])
     reading_speed: float = field(default=20.0, validator=validators.gt(0))
-    gap: float = field(default=1 / 12, validator=validators.ge(0))
+    gap: float = field(default=1 / 12, validator=[validators.ge(0), validators.lt(inf)])
 
     def __attrs_post_init__(self) -> None:
         if self.min_duration > self.max_duration:

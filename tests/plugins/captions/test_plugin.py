@@ -20,7 +20,7 @@ from streamclient import (
     Word,
 )
 from streamclient.plugins import load_plugins
-from streamclient_plugins.captions import Captions, to_captions
+from streamclient_plugins.captions import Captions, style_of, to_captions
 from tests.plugins.conftest import EVENTS, Play, View
 from tests.support.webvtt import read_srt, read_vtt
 
@@ -251,6 +251,13 @@ class TestTranscript:
         """With those that are known."""
         with pytest.raises(ValueError, match="there are vtt, srt"):
             to_captions(self.TEA, "ttml")  # type: ignore[arg-type]  # wrong on purpose
+
+    @pytest.mark.parametrize("limit", ["max_duration", "gap"])
+    @pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
+    def test_a_time_without_end_is_refused(self, limit: str, seconds: float) -> None:
+        """Before there is a caption that cannot have it."""
+        with pytest.raises(ValueError, match=f"'{limit}' must be"):
+            style_of(**{limit: seconds})  # type: ignore[arg-type]  # one of them
 
     def test_an_empty_transcript_is_a_valid_file(self) -> None:
         """For both formats."""
