@@ -17,6 +17,9 @@ __all__ = ["Wire"]
 
 BLOCK = 65536
 
+IDLE = 60.0
+"""Seconds after which a connection is not used again: what is between here and the receiver may have forgotten it."""
+
 
 class Wire:
     """A connection that is kept from post to post. Used by one thread; `cut` may be called by any.
@@ -27,7 +30,7 @@ class Wire:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._deadline = 0.0
+        self._begun = self._deadline = 0.0
         self._is_cut = False
         self._socket: socket.socket | None = None
 
@@ -37,8 +40,9 @@ class Wire:
         Raises:
             OSError: as all that follows: of the network or of TLS, or `TimeoutError` when the time is over.
         """
-        self._deadline = time.monotonic() + self._target.timeout
-        if self._socket is not None and _is_readable(self._socket):
+        before, self._begun = self._begun, time.monotonic()
+        self._deadline = self._begun + self._target.timeout
+        if self._socket is not None and (self._begun - before > IDLE or _is_readable(self._socket)):
             self.close()
         if self._socket is None:
             self._dial()

@@ -262,6 +262,16 @@ class TestBounds:
 
         assert receiver.connections == 2
 
+    def test_a_connection_that_was_not_used_for_long_is_replaced(
+        self, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Routers forget such a one without a word, and the next post would wait for nobody."""
+        monkeypatch.setattr("streamclient_plugins.webhook.wire.IDLE", 0.0)
+        with receiving() as receiver:
+            assert [post(receiver), post(receiver)] == [Answer(200)] * 2
+
+        assert receiver.connections == 2
+
 
 class TestTls:
     @pytest.fixture
