@@ -1,26 +1,33 @@
 """Messages as the service sends them, ready to be made JSON; every field can be overridden."""
 
+import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+from streamclient.core.parsing import parse_message
 
 __all__ = [
     "REQUEST_ID",
     "SHA256_OF_NOTHING",
     "SpokenWord",
+    "configure_failure",
     "configure_success",
     "connected",
     "error",
     "interim",
     "metadata",
+    "parsed",
     "results",
     "speech_started",
     "spread",
     "turn_info",
     "utterance_end",
+    "warning",
     "word",
 ]
 
 Message = dict[str, Any]
+T = TypeVar("T")
 
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 SOME_SHA256 = "9f2b6d0c4b7e1a5f8c3d2e1f0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d4e3f2a1b"
@@ -132,9 +139,32 @@ def configure_success(**fields: Any) -> Message:
     return {"type": "ConfigureSuccess", "request_id": REQUEST_ID, **fields}
 
 
+def configure_failure(code: str, description: str, **fields: Any) -> Message:
+    """The answer to a ``Configure`` that changed nothing; on ``/v2/listen`` with a ``sequence_id``."""
+    return {
+        "type": "ConfigureFailure",
+        "request_id": REQUEST_ID,
+        "code": code,
+        "description": description,
+        **fields,
+    }
+
+
 def connected(sequence_id: int = 0, **fields: Any) -> Message:
     """The first message on ``/v2/listen``."""
     return {"type": "Connected", "request_id": REQUEST_ID, "sequence_id": sequence_id, **fields}
+
+
+def warning(code: str, description: str, sequence_id: int = 1, **fields: Any) -> Message:
+    """Something on ``/v2/listen`` that ends nothing."""
+    return {
+        "type": "Warning",
+        "request_id": REQUEST_ID,
+        "sequence_id": sequence_id,
+        "code": code,
+        "description": description,
+        **fields,
+    }
 
 
 def turn_info(text: str, start: float, end: float, event: str = "Update", **fields: Any) -> Message:
@@ -156,3 +186,19 @@ def turn_info(text: str, start: float, end: float, event: str = "Update", **fiel
         "sequence_id": 1,
         **fields,
     }
+
+
+def parsed(message: Message, kind: type[T]) -> T:
+    """A message as hooks are given it, such as ``parsed(results("good morning", 0, 1), Results)``.
+
+    Args:
+        message: made here, or by hand.
+        kind: what it is to become, one of the messages of `streamclient`.
+
+    Raises:
+        TypeError: it becomes something else.
+    """
+    value = parse_message(json.dumps(message))
+    if not isinstance(value, kind):
+        raise TypeError(f"this becomes a {type(value).__name__}, not a {kind.__name__}: {message!r:.200}")
+    return value

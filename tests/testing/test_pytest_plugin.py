@@ -55,6 +55,50 @@ def test_no_environment():
     assert "4 passed" in said, said
 
 
+def test_the_fixtures_serve_other_clients_too(tmp_path: Path) -> None:
+    """An application that uses Deepgram's own client, or a bare websocket, finds server and key in the environment."""
+    page = Path(__file__).parents[2] / "docs" / "howto" / "testing.md"
+    shown = next(block for block in page.read_text(encoding="utf-8").split("```") if "def deepgram_client" in block)
+    (tmp_path / "app.py").write_text(shown.removeprefix("python"))
+    said = run(
+        tmp_path,
+        """
+import threading
+from deepgram.core.events import EventType
+from websockets.sync.client import connect
+from app import deepgram_client
+
+def finals(messages):
+    said = [m["channel"]["alternatives"][0]["transcript"] for m in messages if m.get("is_final")]
+    return " ".join(filter(None, said))
+
+def test_deepgram_sdk(deepgram_server):
+    deepgram_server.say("good morning")
+    messages = []
+    with deepgram_client().listen.v1.connect(model="nova-3", encoding="linear16", sample_rate=16000) as connection:
+        connection.on(EventType.MESSAGE, messages.append)
+        listener = threading.Thread(target=connection.start_listening)
+        listener.start()
+        connection.send_media(silence(1.0))
+        connection.send_close_stream()
+        listener.join()
+    assert finals(message.dict() for message in messages) == "good morning"
+    deepgram_server.call.assert_closed_well()
+    assert deepgram_server.call.headers["authorization"] == "Token " + os.environ["DEEPGRAM_API_KEY"]
+
+def test_websockets(deepgram_server):
+    deepgram_server.say("good morning")
+    url = os.environ["DEEPGRAM_URL"] + "/v1/listen?encoding=linear16&sample_rate=16000"
+    with connect(url, subprotocols=["token", os.environ["DEEPGRAM_API_KEY"]]) as connection:
+        connection.send(silence(1.0))
+        connection.send('{"type": "CloseStream"}')
+        assert finals(json.loads(text) for text in connection) == "good morning"
+    deepgram_server.call.assert_closed_well()
+""",
+    )
+    assert "2 passed" in said, said
+
+
 def test_what_is_left_behind_is_an_error(tmp_path: Path) -> None:
     """A stream that a test leaves open, by whatever client, and a thread of ours; each test is told of its own."""
     said = run(

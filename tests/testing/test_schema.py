@@ -296,6 +296,9 @@ def test_what_the_schema_cannot_say_is_checked_too(message: dict[str, Any], comp
         ("v1", builders.speech_started(0.5)),
         ("v1", builders.error("no")),
         ("v1", builders.configure_success(keyterms=["one"])),
+        ("v1", builders.configure_failure("KeytermsNotSupported", "no")),
+        ("v2", builders.configure_failure("INVALID_THRESHOLD", "no", sequence_id=2)),
+        ("v2", builders.warning("FORCE_END_TURN_NO_ACTIVE_TURN", "no")),
         ("v2", builders.connected()),
         ("v2", builders.turn_info("one two", 0, 1)),
     ],
@@ -303,6 +306,18 @@ def test_what_the_schema_cannot_say_is_checked_too(message: dict[str, Any], comp
 def test_builders_are_faithful(version: str, message: dict[str, Any]) -> None:
     """What the kit builds is what the service sends."""
     check_message(message, version)
+
+
+def test_what_is_built_can_be_given_to_hooks() -> None:
+    """As the value it is on a stream; what was meant to be something else is told."""
+    value = builders.parsed(builders.results("one two", 0, 1, speech_final=True), Results)
+    assert (value.transcript, value.speech_final, [word.word for word in value.words]) == (
+        "one two",
+        True,
+        ["one", "two"],
+    )
+    with pytest.raises(TypeError, match="becomes a UtteranceEnd, not a Results"):
+        builders.parsed(builders.utterance_end(1.0), Results)
 
 
 JSON = st.recursive(
