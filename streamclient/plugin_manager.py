@@ -41,7 +41,6 @@ def callers_of(name: str, plugin: object, specs: type) -> dict[str, Callable[...
             raise _no_plugin(plugin, specs)
         manager.add_hookspecs(specs)
         manager.register(plugin, name)
-        manager.check_pending()
     except PluginError:
         raise
     except Exception as error:

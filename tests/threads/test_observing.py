@@ -6,6 +6,7 @@ import re
 import pytest
 
 from streamclient import LanePolicy
+from streamclient.hook_calls import HookCalls
 from tests.support.processors import Listener, processor, run, take
 from tests.support.service import final
 
@@ -39,3 +40,15 @@ def test_every_call_is_traced_where_that_is_wanted(
     assert any("Listener.on_close(transcript=Transcript(" in line for line in lines)
     assert any("Listener.on_close took " in line and line.endswith(" ms") for line in lines)
     assert "secret-key" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_nothing_is_traced_where_that_is_switched_off(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable that is set and says no."""
+    monkeypatch.setenv("STREAMCLIENT_TRACE_PLUGINS", value)
+
+    HookCalls("plugin", 1.0).call("on_open", lambda: None, {})
+
+    assert capsys.readouterr().err == ""
