@@ -8,12 +8,10 @@ import logging
 import math
 from collections.abc import Callable, Collection
 from functools import cached_property, lru_cache
-from inspect import getdoc
 from typing import Any, TypeVar
 
 from attrs import frozen
 
-from streamclient.errors import PluginError
 from streamclient.hook_calls import HookCalls
 from streamclient.hookspecs import ExtensionHooks
 from streamclient.installed import Installed, find_installed
@@ -37,14 +35,13 @@ class Extension(Installed):
     def _callers(self) -> dict[str, Callable[..., object]]:
         return callers_of(self.name, self.load(), ExtensionHooks)
 
-    @cached_property
-    def error(self) -> str | None:
-        """Why it cannot be used, or ``None``."""
-        try:
-            self._callers  # noqa: B018 - asking for them loads it
-        except PluginError as error:
-            return str(error)
-        return None
+    def check(self) -> None:
+        """Refuse hooks that could never work.
+
+        Raises:
+            PluginError: saying what is wrong.
+        """
+        self._callers  # noqa: B018 - asking for them loads it
 
     @cached_property
     def hooks(self) -> tuple[str, ...]:
@@ -55,12 +52,6 @@ class Extension(Installed):
     def options(self) -> tuple[()]:
         """Nothing: an extension is not switched on, so there is nowhere to give them."""
         return ()
-
-    @cached_property
-    def description(self) -> str:
-        """The first line of its documentation; empty where it cannot be used."""
-        text = None if self.error else getdoc(self.load())
-        return text.partition("\n")[0] if text else ""
 
     def offers(self, hook: str, argument: Callable[[dict[str, Any]], dict[str, object]]) -> dict[str, Any]:
         """What it adds through a hook, by name; nothing, and a line in the log, where that fails.

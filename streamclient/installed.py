@@ -1,5 +1,7 @@
 """What installed distributions offer through entry points: found without importing it, loaded by name."""
 
+from functools import cached_property
+from inspect import getdoc
 from typing import Protocol, TypeVar
 
 from attrs import field, frozen
@@ -46,6 +48,31 @@ class Installed:
                 f"Plugin {self.name!r} cannot be imported: {type(error).__name__}: {error}",
                 hint=f"It is {self.origin} of {self.distribution} {self.version}.",
             ) from error
+
+    def check(self) -> None:
+        """Import it, and refuse what could not be used.
+
+        Raises:
+            PluginError: saying what is wrong.
+        """
+        self.load()
+
+    @cached_property
+    def error(self) -> str | None:
+        """Why it cannot be used, or ``None``."""
+        try:
+            self.check()
+        except PluginError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's class does when it is looked at
+            return f"Plugin {self.name!r} is not valid: {type(error).__name__}: {error}"
+        return None
+
+    @cached_property
+    def description(self) -> str:
+        """The first line of its documentation; empty where it cannot be used."""
+        text = None if self.error else getdoc(self.load())
+        return text.partition("\n")[0] if text else ""
 
 
 Kind = TypeVar("Kind", bound=Installed)

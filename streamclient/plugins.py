@@ -266,37 +266,28 @@ def _plugin_in(path: Path, module: ModuleType) -> object:
 class FoundPlugin(Installed):
     """An installed plugin."""
 
-    @cached_property
-    def error(self) -> str | None:
-        """Why it cannot be used, or ``None``."""
-        try:
-            target = self.load()
-            if _is_factory(target):
-                assert callable(target)
-                options_of(target)
-            check_hooks(self.name, made_by(target), StreamHooks)
-        except PluginError as error:
-            return error.message
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's class does when it is looked at
-            return f"Plugin {self.name!r} is not valid: {_describe(error)}"
-        return None
+    def check(self) -> None:
+        """Refuse options that cannot be understood and hooks that could never work.
+
+        Raises:
+            PluginError: saying what is wrong.
+        """
+        target = self.load()
+        if _is_factory(target):
+            assert callable(target)
+            options_of(target)
+        check_hooks(self.name, made_by(target), StreamHooks)
 
     @cached_property
     def options(self) -> tuple[PluginOption, ...]:
-        """What can be set; empty where it cannot be imported."""
+        """What can be set; empty where it cannot be used."""
         target = None if self.error else self.load()
         return options_of(target) if _is_factory(target) and callable(target) else ()
 
     @cached_property
     def hooks(self) -> tuple[str, ...]:
-        """The hooks it implements, as far as its class or module tells; empty where it cannot be imported."""
+        """The hooks it implements, as far as its class or module tells; empty where it cannot be used."""
         return () if self.error else hooks_of(self.load(), StreamHooks)
-
-    @cached_property
-    def description(self) -> str:
-        """The first line of its documentation; empty where it cannot be imported."""
-        text = None if self.error else inspect.getdoc(self.load())
-        return text.partition("\n")[0] if text else ""
 
 
 @frozen
