@@ -1,6 +1,9 @@
 """The page that tries the server out, in a real browser whose microphone plays the sample."""
 
 import http.client
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -94,6 +97,37 @@ def test_what_goes_wrong_is_said(tab: Tab, server: LocalServer, tmp_path: Path) 
     tab.click("#microphone")
     wait_for(lambda: "refused" in tab.text("#problem"))
     assert not tab.ask("document.querySelector('#microphone').disabled")
+
+
+@in_a_browser
+def test_a_server_that_is_gone_is_said(tab: Tab) -> None:
+    """In the middle of a stream, where the words that were seen stay; and when it is asked again."""
+    command = [sys.executable, "-m", "streamclient", "serve", "--page", "--port", "0", "--engine", "echo"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = re.search(r"http://[^ ]+", process.stderr.readline() + process.stderr.readline())
+        assert address is not None
+        tab.open(address[0])
+        tab.click("#microphone")
+        seen = wait_for(lambda: lines(tab))
+        process.kill()
+    wait_for(lambda: "The server is gone" in tab.text("#problem"))
+    assert lines(tab)[: len(seen)] == seen
+    tab.click("#microphone")
+    wait_for(lambda: "cannot be reached" in tab.text("#problem"))
+    assert not tab.ask("document.querySelector('#microphone').disabled")
+
+
+@in_a_browser
+def test_two_clicks_on_the_microphone_are_one_stream(tab: Tab, server: LocalServer) -> None:
+    """The browser takes its time to give it."""
+    open_page(tab, server)
+    tab.ask("window.opened = 0; const real = open; open = (...audio) => { window.opened++; return real(...audio); }")
+    tab.ask("for (let i = 0; i < 2; i++) document.querySelector('#microphone').click()")
+    wait_for(lambda: lines(tab))
+    assert tab.ask("window.opened") == 1
+    tab.click("#stop")
+    wait_until_done(tab)
 
 
 @in_a_browser
