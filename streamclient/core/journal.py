@@ -136,13 +136,16 @@ class Journal:
         """The first ``position`` bytes of the stream will not be needed again."""
         self.audio_confirmed = max(self.audio_confirmed, min(position, self.audio_taken))
         while self._kept:
-            head = self._kept[0]
-            size = 0 if isinstance(head, str) else len(head)
-            if self._kept_from + size > self.audio_confirmed:
-                return
-            self._kept.popleft()
-            self._kept_from += size
+            head = self._kept.popleft()
             self._count(head, -1)
+            done = self.audio_confirmed - self._kept_from
+            if not isinstance(head, str) and len(head) > done:
+                rest = _rest(head, done)
+                self._kept.appendleft(rest)
+                self._count(rest, 1)
+                self._kept_from += done
+                return
+            self._kept_from += 0 if isinstance(head, str) else len(head)
 
     def discard(self) -> None:
         """The stream has ended: nothing will be taken any more. The counts stay."""
@@ -155,11 +158,6 @@ class Journal:
         if self._head_taken:
             self._waiting[0] = _rest(self._waiting[0], self._head_taken)
             self._head_taken = 0
-        if self._kept and not isinstance(self._kept[0], str):
-            done = self.audio_confirmed - self._kept_from
-            self._count(self._kept[0], -1)
-            self._kept[0] = _rest(self._kept[0], done)
-            self._count(self._kept[0], 1)
         self._waiting.extendleft(reversed(self._kept))
         self._kept.clear()
         self._kept_from = self.audio_taken = self.audio_confirmed

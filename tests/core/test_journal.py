@@ -204,6 +204,19 @@ def test_confirmed_audio_makes_room() -> None:
     assert journal.room(9) is Room.NONE
 
 
+def test_a_frame_that_is_confirmed_in_part_makes_room_for_that_part() -> None:
+    """Finals end anywhere; what is left of a frame must not hold up a caller for whom there would be room."""
+    journal = Journal(10, 0, 10, keeps=True)
+    journal.add_audio(b"0123456789")
+    assert taken(journal) == [b"0123456789"]
+    journal.confirm(7)
+    assert [journal.room(size) for size in (7, 8)] == [Room.MEMORY, Room.NONE]
+    journal.rewind()
+    assert taken(journal) == [b"789"]
+    journal.confirm(10)
+    assert journal.room(10) is Room.MEMORY
+
+
 def test_what_memory_does_not_hold_goes_to_disk_and_keeps_its_place() -> None:
     """Beyond the bound of memory there is the disk's, and the order stays."""
     journal = Journal(4, 6, 4, keeps=True)
