@@ -193,7 +193,7 @@ def parsed(message: Message, kind: type[T]) -> T:
 
     Args:
         message: made here, or by hand.
-        kind: what it is to become, one of the messages of `streamclient`.
+        kind: what it is to become, one of the messages of ``streamclient``.
 
     Raises:
         TypeError: it becomes something else.
