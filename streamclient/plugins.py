@@ -32,6 +32,7 @@ __all__ = [
     "configure_plugin",
     "find_plugins",
     "load_plugins",
+    "parse_plugin",
     "plugin_of_file",
 ]
 
@@ -160,7 +161,7 @@ def _resolve(spec: object) -> tuple[str, object, Mapping[str, object]]:
     if isinstance(spec, PathLike):
         spec = ConfiguredPlugin(str(fspath(spec)))
     if isinstance(spec, str):
-        spec = _parse(spec)
+        spec = parse_plugin(spec)
     if isinstance(spec, ConfiguredPlugin):
         lane = spec.lane_options
         return spec.name, spec.make(), lane
@@ -173,7 +174,12 @@ def _name_of(plugin: object) -> str:
     return plugin.__name__ if isinstance(plugin, type | ModuleType) else type(plugin).__name__
 
 
-def _parse(spec: str) -> ConfiguredPlugin:
+def parse_plugin(spec: str) -> ConfiguredPlugin:
+    """Take ``name``, ``name:option=value`` or the path of a ``.py`` file with or without options apart.
+
+    Raises:
+        PluginError: what is behind the colon are no options.
+    """
     file = FILE_SPEC.fullmatch(spec)
     source, options = (file["path"], file["options"] or "") if file else spec.partition(":")[::2]
     return ConfiguredPlugin(source.strip(), parse_options(source, options))

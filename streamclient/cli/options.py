@@ -1,6 +1,8 @@
 """Options in groups, and the one that reads the settings files."""
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,16 +159,12 @@ def _names(option: click.Parameter) -> list[str]:
     return [name.removeprefix("--").replace("-", "_") for name in option.opts if name.startswith("--")]
 
 
-def chosen_plugins(settings: Settings, specs: Sequence[str]) -> list[object | str]:
+def chosen_plugins(settings: Settings, specs: Sequence[str]) -> list[object]:
     """The plugins of the option and of the tables ``[plugins.NAME]``; the option's words win over the table's."""
-    from streamclient.plugin_options import parse_options
-    from streamclient.plugins import configure_plugin
+    from streamclient.plugins import configure_plugin, parse_plugin
 
     tables = dict(settings.table("plugins"))
-    plugins: list[object | str] = []
-    for spec in specs:
-        name, _, words = spec.partition(":")
-        plain = name.endswith(".py") and name not in tables
-        options = {} if plain else {**tables.pop(name, {}), **parse_options(name, words)}
-        plugins.append(spec if plain else configure_plugin(name, options))
-    return plugins + [configure_plugin(name, table) for name, table in tables.items()]
+    named = [parse_plugin(spec) for spec in specs]
+    wanted = [(plugin.source, {**tables.pop(plugin.source, {}), **plugin.options}) for plugin in named]
+    with redirect_stdout(sys.stderr):  # what plugins print while they are imported is no transcript
+        return [configure_plugin(name, options) for name, options in [*wanted, *tables.items()]]

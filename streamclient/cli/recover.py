@@ -272,7 +272,7 @@ class Work:
             self._service = choose_service(self._choice, "recover", self._screen, self._stack)
         return self._service.client(options, [listener, *self._plugins()])
 
-    def _plugins(self) -> list[object | str]:
+    def _plugins(self) -> list[object]:
         """Those that are named here: what is switched on for new streams, a recording of them perhaps, stays off."""
         named = {spec.partition(":")[0] for spec in self._choice.plugins}
         tables = {name: table for name, table in self._choice.settings.table("plugins").items() if name in named}

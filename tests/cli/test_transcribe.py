@@ -12,6 +12,7 @@ import pytest
 from streamclient.server import LocalServer
 from tests.cli.conftest import invoke, write_wav
 from tests.sources import test_web as web
+from tests.support.plugins import install, write
 from tests.support.service import Call, final, interim, metadata, obedient, serving
 
 Capture = pytest.CaptureFixture[str]
@@ -293,6 +294,19 @@ def test_failing_plugin_is_named_and_the_transcript_is_whole(wav: str, capsys: C
     assert (code, out) == (6, "hello there\ngood bye\n")
     assert "plugin bad failed in on_utterance (ValueError: broken; -vv shows where)" in err
     assert "Traceback" not in err
+
+
+def test_what_a_plugin_prints_when_it_is_imported_is_no_transcript(
+    wav: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Standard output has the transcript and nothing else."""
+    install(tmp_path, "chatty", "1.0", {"chatty": "chatty_plugin:Plugin"})
+    write(tmp_path, "print('hello')\nclass Plugin:\n    @hookimpl\n    def on_final(self): ...", "chatty_plugin.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with serving(HELLO) as service:
+        code, out, err = invoke(capsys, ["transcribe", wav, "--plugin", "chatty", "--url", service.url])
+    assert (code, out) == (0, "hello there\ngood bye\n")
+    assert "hello\n" in err
 
 
 def test_unknown_plugin_is_said_before_any_work(wav: str, capsys: Capture) -> None:

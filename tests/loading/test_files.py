@@ -9,7 +9,7 @@ import pytest
 import streamclient
 from streamclient import Opened, StreamView
 from streamclient.events import Event
-from streamclient.plugins import load_plugins
+from streamclient.plugins import ConfiguredPlugin, load_plugins, parse_plugin
 from tests.support.plugins import only, refusal, write
 
 
@@ -26,6 +26,12 @@ class TestFiles:
         monkeypatch.chdir(tmp_path)
 
         assert [p.name for p in load_plugins(["./my_plugin.py", Path("my_plugin.py")])] == ["my_plugin", "my_plugin-2"]
+
+    @pytest.mark.parametrize("path", ["mine.py", "./a=b/mine.py", "/a/mine.py", "C:\\plugins\\mine.py", "D:/mine.py"])
+    def test_a_path_ends_where_its_options_begin(self, path: str) -> None:
+        """The colon of a Windows drive is part of it."""
+        assert parse_plugin(path) == ConfiguredPlugin(path, {})
+        assert parse_plugin(f"{path}:place=C:\\x,n=5") == ConfiguredPlugin(path, {"place": "C:\\x", "n": "5"})
 
     def test_each_stream_runs_the_file_anew(self, tmp_path: Path) -> None:
         """Globals of the file belong to one stream, and no module is left behind."""
