@@ -114,8 +114,8 @@ def create_file(path: Path, existing: Existing = "refuse", ways_out: str = WAYS_
     """
     check_file(path, existing, ways_out)
     more = {"append": 0, "overwrite": os.O_TRUNC}
-    # A device or a pipe exists already and loses nothing.
-    flags = more.get(existing, 0 if path.exists() else os.O_EXCL)
+    # A device or a pipe exists already and loses nothing; a file may have come since it was looked for.
+    flags = more.get(existing, 0 if path.exists() and not path.is_file() else os.O_EXCL)
     return io.FileIO(path, "ab", opener=lambda name, basic: os.open(name, basic | flags, 0o666))
 
 

@@ -99,8 +99,8 @@ def test_a_line_can_tell_the_time(caplog: pytest.LogCaptureFixture, play: Play) 
     """In the audio, and of the day at which it was spoken."""
     before = datetime.now(timezone.utc).astimezone()
 
-    (line,) = transcript_of(logged(caplog, play, 'log:format="{start_clock} {end_clock} {at:%Y-%m-%dT%H:%M:%S%z}"'))
+    (line,) = transcript_of(logged(caplog, play, 'log:format="{start_clock} {end_clock} {at:%Y-%m-%dT%H:%M:%S.%f%z}"'))
 
     start, end, at = line.split()
     assert (start, end) == ("0:00:01.00", "0:00:02.00")
-    assert 0 <= (datetime.strptime(at, "%Y-%m-%dT%H:%M:%S%z") - before).total_seconds() < 10
+    assert 1 <= (datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%f%z") - before).total_seconds() < 11

@@ -13,8 +13,9 @@ import pytest
 
 from streamclient import Closed, Opened, PluginError, Transcript, source_stem
 from streamclient.plugins import load_plugins
+from streamclient_plugins import writer as writer_module
 from streamclient_plugins.text import Text
-from streamclient_plugins.writer import LineWriter
+from streamclient_plugins.writer import LineWriter, create_file
 from tests.plugins.conftest import UTTERANCE, Play, View
 
 SHORT = (Opened(), UTTERANCE, Closed(Transcript()))
@@ -131,6 +132,15 @@ class TestPath:
         assert play(f"text:path=x.txt,existing={existing}", SHORT) == []
 
         assert Path("x.txt").read_text() == kept + LINE
+
+    def test_a_file_that_comes_at_the_same_moment_is_not_written_into(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of two streams that make one file, one is told; neither looks whether the other has just been there."""
+        monkeypatch.setattr(writer_module, "check_file", lambda *_: None)
+
+        with create_file(tmp_path / "x.txt"), pytest.raises(FileExistsError):
+            create_file(tmp_path / "x.txt")
 
     def test_a_device_is_no_file_to_lose(self, play: Play) -> None:
         """Writing to the null device needs no further option."""
@@ -288,6 +298,7 @@ class TestStandardOutput:
             text=True,
             encoding="utf-8",
             timeout=60,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
 
     def test_lines_keep_their_place_among_what_is_printed(self) -> None:
