@@ -7,6 +7,9 @@ __all__ = ["CONTAINERS", "AudioClock", "Span", "sniff_container"]
 BYTES_PER_SAMPLE = {"linear16": 2, "linear32": 4, "mulaw": 1, "alaw": 1}
 """Encodings whose bytes have a fixed duration; all others are decoded by the server alone."""
 
+PACKET_CODECS = ("opus", "speex")
+"""Encodings that come in no container: where a packet ends is where its websocket frame ends, and nowhere else."""
+
 FRAME_SECONDS = 0.25
 """The longest frame the service advises (Deepgram: Measuring Streaming Latency)."""
 
@@ -43,16 +46,18 @@ class AudioClock:
         bytes_per_second: of the raw audio over all its channels, or ``None`` where only the server can tell
             (containers, packet codecs).
         bytes_per_sample_frame: bytes of one sample over all channels, 1 where unknown. Frames are cut there.
+        in_packets: whether each chunk is a packet, and must not be joined with another.
     """
 
     bytes_per_second: int | None = None
     bytes_per_sample_frame: int = 1
+    in_packets: bool = False
 
     @classmethod
     def of(cls, encoding: str | None, sample_rate: int | None, channels: int | None) -> "AudioClock":
         """The clock of a raw encoding; for anything else a clock that knows no seconds."""
         if encoding not in BYTES_PER_SAMPLE or sample_rate is None:
-            return cls()
+            return cls(in_packets=encoding in PACKET_CODECS)
         sample_frame = BYTES_PER_SAMPLE[encoding] * (channels or 1)
         return cls(sample_frame * sample_rate, sample_frame)
 

@@ -219,7 +219,8 @@ class StreamClient:
         takes audio more slowly than it comes. An empty chunk is ignored (its frame would end the stream).
 
         Args:
-            audio: the next bytes of the stream; their boundaries mean nothing.
+            audio: the next bytes of the stream; their boundaries mean nothing, but with ``encoding`` ``opus`` or
+                ``speex``, where each chunk is a packet and is sent as one.
             timeout: seconds to wait for room; ``None`` for as long as it takes.
 
         Raises:

@@ -302,4 +302,5 @@ class TestClock:
 
     def test_other_audio_has_none(self) -> None:
         """Only the server can tell."""
-        assert ListenOptions().clock == ListenOptions(encoding="opus", sample_rate=48000).clock == AudioClock()
+        assert ListenOptions().clock == ListenOptions(encoding="flac", sample_rate=48000).clock == AudioClock()
+        assert ListenOptions(encoding="opus", sample_rate=48000).clock == AudioClock(in_packets=True)

@@ -53,9 +53,10 @@ class Journal:
         max_disk: bytes of audio kept on disk.
         frame_bytes: of audio in one frame, at most.
         keeps: whether audio that was taken is kept until it is confirmed.
+        joins: whether small chunks may share a frame.
     """
 
-    def __init__(self, max_memory: int, max_disk: int, frame_bytes: int, *, keeps: bool) -> None:
+    def __init__(self, max_memory: int, max_disk: int, frame_bytes: int, *, keeps: bool, joins: bool = True) -> None:
         self.audio_accepted = 0
         self.audio_taken = 0
         self.audio_confirmed = 0
@@ -64,6 +65,7 @@ class Journal:
         self._max_entries = max(max_memory // BYTES_OF_AN_ENTRY, 64)
         self.frame_bytes = frame_bytes
         self._keeps = keeps
+        self._joins = joins
         self._waiting: deque[Audio | str] = deque()
         self._head_taken = 0
         self._kept: deque[Audio | str] = deque()
@@ -174,7 +176,7 @@ class Journal:
     def _take_bytes(self) -> bytes:
         parts: list[bytes | memoryview] = []
         room = self.frame_bytes
-        while room and self._waiting and isinstance(head := self._waiting[0], bytes):
+        while room and self._waiting and isinstance(head := self._waiting[0], bytes) and (self._joins or not parts):
             start = self._head_taken
             if len(head) - start <= room:
                 parts.append(memoryview(head)[start:] if start else head)
@@ -189,7 +191,7 @@ class Journal:
 
     def _follows(self, last: Spilled, audio: Spilled) -> bool:
         in_place = last.place is audio.place and last.offset + last.size == audio.offset
-        return in_place and last.size + audio.size <= self.frame_bytes
+        return self._joins and in_place and last.size + audio.size <= self.frame_bytes
 
     def _count(self, entry: Audio | str, sign: int) -> None:
         if isinstance(entry, Spilled):

@@ -37,7 +37,9 @@ class Upload:
         self.keeps = keeps
         self._dialect = dialect
         self._track = track_for(clock)
-        self._journal = Journal(buffer.max_memory, buffer.max_disk, clock.frame_bytes, keeps=keeps)
+        self._journal = Journal(
+            buffer.max_memory, buffer.max_disk, clock.frame_bytes, keeps=keeps, joins=not clock.in_packets
+        )
         self._configuration: str | None = None
 
     # What is accepted.

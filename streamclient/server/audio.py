@@ -25,13 +25,15 @@ from streamclient.server.pcm import (
 
 __all__ = ["ENCODINGS", "AudioDecoder", "AudioFormat"]
 
-FORMATS = {"flac": "flac", "ogg-opus": "ogg", "amr-nb": "amr", "amr-wb": "amr"}
+FORMATS = {"flac": "flac", "ogg-opus": "ogg", "amr-nb": "amr", "amr-wb": "amr", "g729": "g729"}
 """FFmpeg's name of what an encoding is written in."""
 AMR_MAGIC = {"amr-nb": b"#!AMR\n", "amr-wb": b"#!AMR-WB\n"}
 """What a file begins with, and a raw stream does not."""
 ENOUGH = 12
 """Bytes that tell one container from another."""
-ENCODINGS = (*RAW_ENCODINGS, *FORMATS, "opus")
+PACKETS = ("opus", "speex")
+"""What comes in no container, a packet in each frame, or in Ogg."""
+ENCODINGS = (*RAW_ENCODINGS, *FORMATS, *PACKETS)
 """What ``encoding`` may be here."""
 
 
@@ -178,8 +180,8 @@ def choose_reader(audio: AudioFormat, head: bytes) -> tuple[Reader | None, bytes
     """
     if audio.encoding in RAW_ENCODINGS:
         return RawReader(raw_format(audio.encoding, audio.rate, audio.channels)), head
-    if audio.encoding == "opus" and not head.startswith(b"OggS"):
-        return PacketReader("opus", audio.channels), head
+    if audio.encoding in PACKETS and not head.startswith(b"OggS"):
+        return PacketReader(audio.encoding, audio.rate, audio.channels), head
     if audio.encoding in AMR_MAGIC:
         magic = AMR_MAGIC[audio.encoding]
         return CompressedReader("amr"), head if head.startswith(b"#!AMR") else magic + head

@@ -199,6 +199,7 @@ class PacketReader:
 
     Args:
         codec: FFmpeg's name of it.
+        rate: samples per second, for a codec whose packets do not say it.
         channels: in each packet.
 
     Attributes:
@@ -209,9 +210,10 @@ class PacketReader:
 
     ended = False
 
-    def __init__(self, codec: str, channels: int) -> None:
+    def __init__(self, codec: str, rate: int, channels: int) -> None:
         av = _import_av()
         self.codec = av.CodecContext.create(codec, "r")
+        self.codec.sample_rate = rate
         self.codec.layout = "mono" if channels == 1 else "stereo"
         self.rate = 0
         self.channels = 0

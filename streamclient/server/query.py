@@ -20,8 +20,8 @@ __all__ = ["TOO_MANY_KEYTERMS", "Callback", "ListenRequest", "Refusal", "are_few
 
 T = TypeVar("T")
 
-OTHER_ENCODINGS = ("speex", "g729")
-"""Those the service decodes and this server does not."""
+RATES = {"amr-nb": (8_000,), "amr-wb": (16_000,), "g729": (8_000,), "speex": (8_000, 16_000, 32_000)}
+"""Of encodings that have no others."""
 MODEL = re.compile(
     r"(nova-3|nova-2|nova|enhanced|base)(-[a-z]+)?|general|meeting|phonecall|finance|conversationalai|voicemail|video"
     r"|medical|custom|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -121,7 +121,7 @@ def parse_request(target: str) -> ListenRequest:
     """
     path, _, text = target.partition("?")
     if path != "/v1/listen":
-        raise Refusal(404, "NOT_FOUND", f"There is nothing at {path}; live transcription is at /v1/listen.")
+        raise Refusal(404, "NOT_FOUND", f"There is nothing at {path:.100}; live transcription is at /v1/listen.")
     query = Query(_parse_query(text))
     switches = {name: query.read(name, boolean, False) for name in SWITCHES}
     model = _model(query)
@@ -180,7 +180,7 @@ class Query:
         try:
             return parse(given[0])
         except ValueError as error:
-            raise invalid(f"`{name}` must be {error}; it is {given[0]!r}.") from None
+            raise invalid(f"`{name}` must be {error}; it is {given[0]!r:.100}.") from None
 
 
 def invalid(message: str) -> Refusal:
@@ -236,10 +236,8 @@ def _model(query: Query) -> str:
 
 def _audio(query: Query) -> AudioFormat:
     def known(text: str) -> str:
-        if text in OTHER_ENCODINGS:
-            raise invalid(f"This server does not decode `encoding={text}`; it decodes {', '.join(ENCODINGS)}.")
         if text not in ENCODINGS:
-            raise ValueError(f"one of {', '.join(ENCODINGS + OTHER_ENCODINGS)}")
+            raise ValueError(f"one of {', '.join(ENCODINGS)}")
         return text
 
     encoding = query.read("encoding", known, None)
@@ -247,8 +245,13 @@ def _audio(query: Query) -> AudioFormat:
     channels = query.read("channels", integer(1, MAX_CHANNELS, "channels"), 1)
     if encoding is None:
         return AudioFormat()
+    if encoding == "g729" and rate is None:  # the one encoding that may be named without it
+        (rate,) = RATES[encoding]
     if rate is None:
         raise invalid(f"`encoding={encoding}` needs `sample_rate`.")
+    if rate not in RATES.get(encoding, (rate,)):
+        allowed = " or ".join(map(str, RATES[encoding]))
+        raise invalid(f"`encoding={encoding}` needs a `sample_rate` of {allowed}; it is {rate}.")
     return AudioFormat(encoding, rate, channels)
 
 

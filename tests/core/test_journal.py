@@ -41,6 +41,17 @@ def test_chunk_that_waits_alone_leaves_alone() -> None:
     assert journal.take() == b"cd"
 
 
+def test_packets_leave_one_by_one() -> None:
+    """Where a chunk is a packet it has a frame of its own, from memory and from disk, also when it is taken again."""
+    journal, file = Journal(4, 100, 10, keeps=True, joins=False), object()
+    packets: list[bytes | Spilled] = [b"ab", b"cd", Spilled(file, 0, 2), Spilled(file, 2, 2), Spilled(file, 4, 2)]
+    for packet in packets:
+        journal.add_audio(packet)
+    assert [journal.take() for _ in packets] == packets
+    journal.rewind()
+    assert [journal.take() for _ in packets] == packets
+
+
 def test_whole_chunk_is_not_copied() -> None:
     """The chunk of the usual case goes to the network as it is."""
     journal = Journal(100, 0, 10, keeps=False)

@@ -17,6 +17,7 @@ from streamclient.server import containers
 from streamclient.server.audio import AudioDecoder, AudioFormat
 from streamclient.server.containers import id3_size, sniff
 from streamclient.server.pcm import Undecodable
+from streamclient.server.query import parse_request
 from tests.support.encode import KINDS, encode, packets
 
 Samples = npt.NDArray[np.int16]
@@ -151,6 +152,26 @@ def test_a_named_container_is_decoded(encoding: str, kind: str, speech: Samples)
     assert decode([data], audio)[1] == expected
     if kind == "amr":
         assert decode([data.removeprefix(b"#!AMR\n")], audio)[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "sizes"),
+    [
+        ("speech.g729", "encoding=g729&sample_rate=8000", [1_000_000]),
+        ("speech.g729", "encoding=g729", [7, 160]),
+        ("speech.awb", "", [100]),
+        ("speech.awb", "encoding=amr-wb&sample_rate=16000", [33]),
+        ("speech.spx", "", [100]),
+        ("speech.spx", "encoding=speex&sample_rate=16000", [1_000]),
+        ("speech.speex", "encoding=speex&sample_rate=16000", [52]),
+    ],
+)
+def test_what_only_others_can_write_is_decoded(name: str, query: str, sizes: list[int], speech: Samples) -> None:
+    """G.729, AMR-WB and Speex as the reference encoders wrote them: the speech that went in, and as much of it."""
+    data = (Path(__file__).parent / "speech" / name).read_bytes()
+    heard, duration = decode(cut(data, sizes), parse_request(f"/v1/listen?{query}").audio)
+    assert duration == pytest.approx(1.5, abs=0.03)
+    assert max(likeness(heard[delay:], speech[:24_000]) for delay in (0, 80, 160, 240)) > 0.85
 
 
 def test_a_stream_goes_on_after_its_header_is_sent_again(speech: Samples) -> None:
