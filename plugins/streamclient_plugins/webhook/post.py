@@ -47,7 +47,7 @@ class Poster:
             self._wire.begin()
             self._wire.send(self._request(http, letter, now))
             response = self._response(http)
-        except (OSError, h11.RemoteProtocolError) as error:
+        except (OSError, h11.ProtocolError) as error:
             self._wire.close()
             return Answer(error=_describe(error, self._target, has_ended=http.trailing_data[1]))
         if http.their_state is not h11.DONE or http.trailing_data[0]:

@@ -75,8 +75,9 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        name = (parts.hostname or "").encode("idna")
+        fits = parts.scheme in ("http", "https") and bool(name) and parts.port != 0
+    except ValueError:  # as UnicodeError is
         fits = False
     if not fits or not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("url must be http://host/path or https://host/path")

@@ -378,7 +378,8 @@ class TestUrls:
     @pytest.mark.parametrize(
         "url",
         ["", "example.org", "ftp://example.org/", "http://", "http:///x", "http://h:0/", "http://h:99999/",
-         "http://h/ x", "http://h/\n", "http://münchen.de/", "http://h/\r\nX: y"],
+         "http://h/ x", "http://h/\n", "http://münchen.de/", "http://h/\r\nX: y",
+         "http://a..b/", "https://.example.org/", f"http://{'a' * 64}.org/"],
     )  # fmt: skip
     def test_what_is_no_url_is_refused_without_showing_it(self, url: str) -> None:
         """It may hold a secret."""
