@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from streamclient import __version__
+from streamclient.cli.encoding import escape_on_stdout
 from streamclient.cli.exits import INTERRUPTED, UNEXPECTED, USAGE, Verbosity, exit_code, report
 from streamclient.errors import StreamClientError
 
@@ -116,6 +117,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit code. Every error has been said on stderr.
     """
     verbosity = Verbosity()
+    escape_on_stdout()
     try:
         code = main.main(list(arguments), prog_name="streamclient", standalone_mode=False, obj=verbosity)
     except click.UsageError as error:

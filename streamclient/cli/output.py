@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from attrs import define, frozen
 
+from streamclient.cli.encoding import ESCAPE
 from streamclient.cli.screen import Screen, printable
 from streamclient.errors import OptionsError, PluginError, StreamClientError
 from streamclient.events import Transcript, Utterance
@@ -150,7 +151,7 @@ class FileSink:
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("w" if self.overwrite else "x", encoding="utf-8")
+                self._file = self.path.open("w" if self.overwrite else "x", encoding="utf-8", errors=ESCAPE)
             self._file.write(text)
             self._file.flush()
         except OSError as error:
@@ -171,7 +172,7 @@ class FileSink:
             return
         better = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            better.write_text(text, encoding="utf-8")
+            better.write_text(text, encoding="utf-8", errors=ESCAPE)
             self._file.close()
             better.replace(self.path)
         except OSError as error:

@@ -13,13 +13,14 @@ import time
 import wave
 from pathlib import Path
 from typing import IO, Any
+from unittest.mock import ANY
 
 import jiwer
 import pytest
 import websocket
 
 from streamclient.server import LocalServer
-from tests.cli.conftest import Start
+from tests.cli.conftest import Start, write_wav
 from tests.support.service import CLOSE_STREAM, SOON, Call, final, interim, metadata, obedient, serving
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
@@ -206,6 +207,30 @@ def test_closed_and_full_standard_streams_are_a_sentence(command: str, code: int
     assert process.stderr.endswith(says)
     assert "Traceback" not in process.stderr
     assert "ignored" not in process.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_transcript_is_lost_to_no_encoding(tmp_path: Path, encoding: str) -> None:
+    """What standard output cannot hold is escaped, so that JSON is still JSON; so are bytes in the name of a file."""
+    said = "grüße 你好 \N{WAVING HAND SIGN}"
+    name = b"talk\xff.wav" if sys.platform == "linux" else b"talk.wav"
+    audio = write_wav(tmp_path / os.fsdecode(name), 1.0)
+
+    def printed(*arguments: str) -> str:
+        command = [sys.executable, "-m", "streamclient", "transcribe", str(audio), "--url", service.url, *arguments]
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(command, capture_output=True, encoding=encoding, env=environment, timeout=SOON)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with serving(obedient(final(said, 0.0), metadata())) as service:
+        assert json.loads(f'"{printed().strip()}"') == said
+        document = json.loads(printed("-f", "json"))
+        assert (document["source"], document["text"]) == (str(audio), said)
+        assert json.loads(printed("--json").splitlines()[-1])["text"] == said
+        assert printed("-f", "json", "--output-dir", "out") == ""
+    (written,) = (tmp_path / "out").iterdir()
+    assert json.loads(written.read_text(encoding="utf-8")) == document | {"request_ids": ANY, "metadata": ANY}
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
