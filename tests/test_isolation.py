@@ -1,6 +1,7 @@
 """Guarantee 5: a plugin cannot hurt the stream, nor another plugin."""
 
 import contextvars
+import logging
 import os
 import subprocess
 import sys
@@ -90,6 +91,38 @@ def test_a_raising_plugin_is_named_and_the_others_hear_all(
     assert client.stats.plugin_errors == 5
     assert client.transcript.complete
     assert "Plugin" in caplog.text
+
+
+class Unspeakable(Exception):
+    """It raises when it is shown."""
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("error", [Unspeakable(), ValueError("broken")])
+def test_a_log_that_cannot_show_a_failure_hurts_nobody(error: Exception) -> None:
+    """It is counted and shown to the others all the same, and close() returns."""
+
+    class Touchy(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            assert record.exc_info is None, str(record.exc_info[1])
+
+    listener, handler = Listener(), Touchy()
+    logging.getLogger("streamclient.plugins").addHandler(handler)
+    try:
+        with serving(obedient(*WORDS, metadata())) as service:
+            client = StreamClient(RAW, url=service.url, plugins=[hooked(fail(error)), listener])
+            with client:
+                client.send(b"audio")
+    finally:
+        logging.getLogger("streamclient.plugins").removeHandler(handler)
+
+    assert client.transcript.complete
+    assert len(listener.failures) == client.stats.plugin_errors == 5
+    assert len(listener.finals) == 5
 
 
 def test_plugins_that_fail_at_each_others_failures_do_not_loop() -> None:

@@ -21,11 +21,19 @@ class _ScreenHandler(logging.Handler):
         """Show it."""
         error = record.exc_info[1] if record.exc_info else None
         where = "" if self._tracebacks else "; -vv shows where"
-        reason = f" ({type(error).__name__}: {error}{where})" if error is not None else ""
+        reason = f" ({_shown(error)}{where})" if error is not None else ""
         self._screen.notice(f"{record.levelname.lower()}: {record.getMessage()}{reason}")
         if self._tracebacks and record.exc_info:
             for line in logging.Formatter().formatException(record.exc_info).splitlines():
                 self._screen.notice(line)
+
+
+def _shown(error: BaseException) -> str:
+    """Class and text, of which a stranger's exception may have none that can be asked for."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - whatever it does instead
+        return type(error).__name__
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import Counter
+from contextlib import suppress
 
 from streamclient.errors import PluginOverrun
 from streamclient.events import PluginFailed
@@ -32,11 +33,11 @@ class Failures:
             self._by_kind[kind] += 1
             times = self._by_kind[kind]
         if isinstance(failure.error, PluginOverrun):
-            log.error("%s", failure.error)
+            _log(logging.ERROR, "%s", failure.error)
         elif times == 1:
-            log.error("The plugin %s failed in %s", failure.plugin, failure.hook, exc_info=failure.error)
+            _log(logging.ERROR, "The plugin %s failed in %s", *kind[:2], error=failure.error)
         else:
-            log.debug("The plugin %s failed in %s again", failure.plugin, failure.hook, exc_info=failure.error)
+            _log(logging.DEBUG, "The plugin %s failed in %s again", *kind[:2], error=failure.error)
             if _is_power_of_ten(times):
                 self._log_times(kind, times)
 
@@ -61,7 +62,13 @@ class Failures:
     def _log_times(self, kind: Kind, times: int) -> None:
         self._logged[kind] = times
         plugin, hook, error = kind
-        log.error("The plugin %s has failed in %s with %s %d times", plugin, hook, error.__name__, times)
+        _log(logging.ERROR, "The plugin %s has failed in %s with %s %d times", plugin, hook, error.__name__, times)
+
+
+def _log(level: int, text: str, *values: object, error: BaseException | None = None) -> None:
+    """Log; a handler that cannot show a stranger's exception must not end the thread that tells of it."""
+    with suppress(Exception):
+        log.log(level, text, *values, exc_info=error)
 
 
 def _is_power_of_ten(number: int) -> bool:

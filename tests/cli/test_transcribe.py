@@ -296,6 +296,18 @@ def test_failing_plugin_is_named_and_the_transcript_is_whole(wav: str, capsys: C
     assert "Traceback" not in err
 
 
+def test_an_error_that_cannot_be_shown_costs_its_words_alone(wav: str, capsys: Capture) -> None:
+    """A stranger's exception may raise when it is asked for its text."""
+    Path("bad.py").write_text(
+        "from streamclient import hookimpl\nclass Mute(Exception):\n    def __str__(self): raise ValueError\n"
+        "@hookimpl\ndef on_utterance():\n    raise Mute\n"
+    )
+    with serving(HELLO) as service:
+        code, out, err = invoke(capsys, ["transcribe", wav, "--plugin", "./bad.py", "--url", service.url])
+    assert (code, out) == (6, "hello there\ngood bye\n")
+    assert "plugin bad failed in on_utterance (Mute; -vv shows where)" in err
+
+
 def test_what_a_plugin_prints_when_it_is_imported_is_no_transcript(
     wav: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
