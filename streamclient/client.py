@@ -121,7 +121,8 @@ class StreamClient:
     Args:
         options: what to ask of the service.
         api_key: Deepgram API key; without key and token, ``$DEEPGRAM_API_KEY``.
-        access_token: temporary token, or a callable that is asked before every connection, in the sender thread.
+        access_token: temporary token, or a callable that is asked before every connection, in the sender thread; it
+            has to come to an end by itself, for nothing can interrupt it.
         url: base, ``ws://host:port`` or ``wss://host``; default ``$STREAMCLIENT_URL``, else Deepgram.
         plugins: objects with hooks, names of installed plugins (with options: ``"jsonl:path=call.jsonl"``), or
             paths of ``.py`` files.
@@ -269,7 +270,7 @@ class StreamClient:
 
         Args:
             timeout: seconds for all of it; ``None`` for as long as the server makes progress
-                (``Timeouts.close`` without any message is none).
+                (``Timeouts.close`` without any message is none), and each plugin (as long in one hook is none).
 
         Returns:
             The transcript, which says whether it is complete.
