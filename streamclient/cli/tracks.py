@@ -15,7 +15,7 @@ from streamclient.errors import AudioRejected, StreamClientError
 from streamclient.sources import open_source
 from streamclient.sources.chunks import cannot_read, checked_path
 from streamclient.sources.decode import decoded
-from streamclient.sources.errors import MissingExtra
+from streamclient.sources.errors import MissingExtra, SourceError
 from streamclient.sources.files import RawFormat
 from streamclient_plugins.audio_file import container_suffix
 
@@ -132,18 +132,18 @@ def _wav_format(chunk: bytes) -> RawFormat | None:
 
 
 def _decoded_track(path: Path, notice: Callable[[str], None]) -> Track:
-    """Decode all of it into a temporary file; of one that was cut short, what is there."""
+    """Decode all of it into a temporary file; of one that was cut short or damaged, what is there."""
     with closing(decoded(open_source(str(path)))) as source:
         assert source.raw is not None
         file = tempfile.TemporaryFile(prefix="streamclient-")  # noqa: SIM115 - the track's
         try:
             for block in source.chunks:
                 file.write(block)
-        except AudioRejected as error:
-            if not file.tell():
-                file.close()
-                raise
-            notice(f"{path.name} is cut short: {error.message}")
+        except AudioRejected:
+            file.close()
+            raise
+        except SourceError as error:
+            notice(f"{error.message}; what can be decoded is used")
         except OSError as error:
             file.close()
             raise StreamClientError(f"{path.name} cannot be decoded into a temporary file: {error.strerror}") from error
