@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from streamclient.core.parsing import parse_message
+from streamclient.messages import Results
 from streamclient.testing.entries import Accepted, Audio, Closed, Control, Ended, Happening, Refused, Requested, Said
 from streamclient.testing.mishaps import control_type, parse
 
@@ -61,15 +63,15 @@ class Call:
 
     @property
     def controls(self) -> list[dict[str, Any]]:
-        """All control messages the client sent."""
-        return [json.loads(text) for text in self.texts]
+        """All control messages the client sent; a text that is no JSON object is only in `texts`."""
+        return [message for text in self.texts if isinstance(message := parse(text), dict)]
 
     @property
     def transcript(self) -> str:
         """The text of the finals the client was told."""
-        finals = [message for message in self.messages if message.get("is_final")]
-        texts = [message["channel"]["alternatives"][0]["transcript"] for message in finals]
-        return " ".join(text for text in texts if text)
+        told = [parse_message(json.dumps(message)) for message in self.messages]
+        finals = [one for one in told if isinstance(one, Results) and one.is_final]
+        return " ".join(final.transcript for final in finals if final.transcript)
 
     @property
     def request_id(self) -> str | None:

@@ -98,15 +98,29 @@ class DeepgramServer:
 
         Raises:
             ValueError: parts with and without times are mixed, or words do not follow one another.
+            RuntimeError: this server recognises what is said, and cannot be told.
         """
+        self._check_scripted()
         self._engine.say(script, start, end)
 
     def forget(self) -> None:
-        """Begin a new script."""
+        """Begin a new script.
+
+        Raises:
+            RuntimeError: this server recognises what is said, and has none.
+        """
+        self._check_scripted()
         self._engine.forget()
 
     def break_next(self, *faults: Fault) -> None:
-        """Give the next connection that has none yet these faults; call it again for the one after."""
+        """Give the next connection that has none yet these faults; call it again for the one after.
+
+        Raises:
+            TypeError: something is no fault, such as ``Reset`` instead of ``Reset()``.
+        """
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"a fault is a value such as Reset() or Refuse(503), not {fault!r}")
         self.relay.schedule.append(list(faults))
 
     @property
@@ -140,6 +154,10 @@ class DeepgramServer:
         """
         for call in list(self.calls):
             assert call.has_ended(), f"a stream was left open; it has to be closed before the test ends: {call!r}"
+
+    def _check_scripted(self) -> None:
+        if self._own is None:
+            raise RuntimeError("there is another server behind this one, which has no script; use deepgram_server")
 
     def __enter__(self) -> "DeepgramServer":
         self.start()

@@ -6,7 +6,10 @@ import attrs
 import pytest
 
 from streamclient import ListenOptions, StreamClient, Transcript, transcribe
-from streamclient.testing import DeepgramServer, silence, spoken, tone, wav
+from streamclient.server import LocalServer
+from streamclient.server.engines.scripted import ScriptedEngine
+from streamclient.testing import Alter, DeepgramServer, Reset, Say, silence, spoken, tone, wav
+from tests.support.clients import CLOSE_STREAM, SPEECH, TEXT, dial
 
 OPTIONS = ListenOptions(encoding="linear16", sample_rate=16000)
 
@@ -111,3 +114,31 @@ def test_a_server_that_was_not_started_says_so() -> None:
     """Rather than fail somewhere inside."""
     with pytest.raises(RuntimeError, match="start the server"):
         _ = DeepgramServer().url
+
+
+def test_a_server_that_recognises_cannot_be_told_what_to_say() -> None:
+    """Words that nobody would ever hear are a mistake of the test."""
+    with LocalServer(ScriptedEngine("one")) as other, DeepgramServer(other) as server:
+        with pytest.raises(RuntimeError, match="no script"):
+            server.say("two")
+        with pytest.raises(RuntimeError, match="no script"):
+            server.forget()
+
+
+def test_a_fault_is_a_value() -> None:
+    """Its class alone says neither when nor how."""
+    with DeepgramServer() as server, pytest.raises(TypeError, match=r"such as Reset\(\)"):
+        server.break_next(Reset)  # type: ignore[arg-type] # that is the test
+
+
+def test_a_call_reads_what_is_no_message_too() -> None:
+    """Garbage from either side is in what was sent and told, and spoils nothing else."""
+    with DeepgramServer(schedule=[[Say('{"type": "Results", "is_final": true}'), Alter("no alternatives")]]) as server:
+        with dial(server) as connection:
+            for text in ("garbage", "[]", SPEECH, CLOSE_STREAM):
+                connection.send(text)
+            assert len(list(connection)) > 3
+        server.call.wait_for_end()
+    assert server.call.texts == ["garbage", "[]", CLOSE_STREAM]
+    assert server.call.controls == [{"type": "CloseStream"}]
+    assert server.call.transcript == TEXT
