@@ -106,7 +106,7 @@ class Carrier:
     def _step(self) -> None:
         now = time.monotonic()  # the same for both, or what is due in between is slept over
         with selectors.DefaultSelector() as selector:
-            if not self._leaving or self._client_writes_at == inf:  # else it ends by itself, and soon
+            if not self._leaving or self._client.unsent or self._client_writes_at == inf:  # else it ends soon by itself
                 selector.register(self._woken, selectors.EVENT_READ)
             for peer in self._peers():
                 if interest := self._interest(peer, now):
@@ -368,10 +368,18 @@ class Carrier:
             return
         self._leaving = True
         self._write(self._client)
-        self._later(max(self._client_writes_at - time.monotonic(), 0.0) + FAREWELL, self._give_up)
+        self._await_farewell(max(self._client_writes_at - time.monotonic(), 0.0) + FAREWELL)
 
-    def _give_up(self) -> None:
-        raise Over("closed")
+    def _await_farewell(self, seconds: float) -> None:
+        """Give the client so long, and longer while what it was told still goes out."""
+        unsent = len(self._client.unsent)
+
+        def give_up() -> None:
+            if len(self._client.unsent) == unsent:
+                raise Over("closed")
+            self._await_farewell(FAREWELL)
+
+        self._later(seconds, give_up)
 
     def _stall(self, fault: kinds.Stall) -> None:
         until = time.monotonic() + fault.seconds

@@ -12,7 +12,7 @@ import websocket
 from streamclient import (
     StreamClient,
 )
-from streamclient.testing import DeepgramServer, StreamRecorder
+from streamclient.testing import DeepgramServer, StreamRecorder, carrier
 from streamclient.testing.faults import (
     Alter,
     DelayMetadata,
@@ -102,9 +102,11 @@ def test_delay_metadata(server: DeepgramServer) -> None:
     assert seen.end.rcvd.code == 1000
 
 
-def test_dribbled_frames(server: DeepgramServer) -> None:
+def test_dribbled_frames(server: DeepgramServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few bytes at a time, with time in between; they make the same messages."""
     assert_nothing_is_lost(server, Dribble(97, 0.0001))
+    monkeypatch.setattr(carrier, "FAREWELL", 1.0)
+    assert_nothing_is_lost(server, Dribble(100, 0.05, after=close_stream()))  # which takes longer than that
     asked = time.monotonic()
     seen = listen(server, Dribble(100, 0.001))
     assert seen.words == TEXT
