@@ -22,6 +22,9 @@ __all__ = ["PROXY_PORT", "Address", "Attempt", "look_up", "proxy_for", "trusted"
 
 MOST_HANDSHAKE_BYTES = 128 * 1024
 PROXY_PORT = 3128
+MOST_UNSENT_BYTES = 256 * 1024
+"""What the system may hold back. By itself it takes megabytes, and is ready for more only when a third of them is gone:
+on a slow line that takes longer than a write may make no progress."""
 
 ABOUT_PROXY = (
     "The proxy is from TransportOptions(proxy=...) or from the environment (HTTPS_PROXY, HTTP_PROXY); "
@@ -154,6 +157,8 @@ class Attempt:
                 raise OSError(problem, os.strerror(problem)) from None
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT_BYTES)
 
     def tunnel(self, raw: socket.socket) -> None:
         """Ask the proxy, where there is one, for a tunnel (RFC 9110, CONNECT)."""

@@ -26,6 +26,9 @@ class Line:
         self._threads = [
             threading.Thread(target=self._copy, args=ends) for ends in ((client, service), (service, client))
         ]
+
+    def start(self) -> None:
+        """Let it flow."""
         for thread in self._threads:
             thread.start()
 
@@ -83,7 +86,9 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self.lines.append(Line(client, socket.create_connection(self._target)))
+                line = Line(client, socket.create_connection(self._target))
+                self.lines.append(line)
+                line.start()
 
     def stop(self) -> None:
         """Cut everything."""

@@ -5,7 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -20,7 +20,8 @@ from streamclient import (
     TransportOptions,
     hookimpl,
 )
-from streamclient.wire.sockets import Cancelled, SoundSocket, TooMuchData
+from streamclient.wire.dialing import Address, Attempt
+from streamclient.wire.sockets import Cancelled, SoundSocket, TooMuchData, wait_ready
 from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
@@ -192,6 +193,26 @@ def test_a_write_that_makes_no_progress_times_out(pair: tuple[SoundSocket, socke
         sound.send(bytes(10_000_000))
 
     assert time.monotonic() - before >= 0.2
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system does not bound what it holds back")
+def test_a_peer_that_takes_little_makes_room_soon() -> None:
+    """The system holds back no megabytes, of which a third would have to leave before a write gets on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        address = Address(f"ws://127.0.0.1:{listener.getsockname()[1]}")
+        raw = Attempt(address, TransportOptions(), time.monotonic() + SOON, lambda: False).dial()
+        peer, _ = listener.accept()
+    held_back = 0
+    with raw, peer:
+        with suppress(BlockingIOError):
+            while True:
+                held_back += raw.send(bytes(65536))
+        assert held_back < 500_000
+        taken = 0
+        while taken < 200_000:
+            taken += len(peer.recv(4096))
+        assert wait_ready(raw, True, SOON)
 
 
 def test_hanging_up_wakes_a_waiting_reader(pair: tuple[SoundSocket, socket.socket]) -> None:
