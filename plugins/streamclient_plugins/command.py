@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
@@ -98,17 +99,18 @@ class Program:
     def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._name = arguments[0]
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - it is the user who names the program
-                arguments,
-                stdin=subprocess.PIPE,
-                stdout=_standard_error(),
-                env={**os.environ, **environment},
-                # A group of its own, so that all of it can be killed, and a Ctrl-C is not for it.
-                start_new_session=True,
-            )
+            with starting:
+                self._process = subprocess.Popen(  # noqa: S603 - it is the user who names the program
+                    arguments,
+                    stdin=subprocess.PIPE,
+                    stdout=_standard_error(),
+                    env={**os.environ, **environment},
+                    # A group of its own, so that all of it can be killed, and a Ctrl-C is not for it.
+                    start_new_session=True,
+                )
+                running.add(self)
         except OSError as error:
             raise CommandFailed(f"{self._name} cannot be started: {error.strerror or error}") from error
-        running.add(self)
 
     def run(self, text: str, timeout: float) -> None:
         """Give it the text and wait for its end.
@@ -145,10 +147,21 @@ class Program:
 running: set[Program] = set()
 """What runs now, to be killed when the interpreter exits."""
 
+starting = threading.Lock()
+"""Held while a program is started, so that one that runs is known to run; and for good once the interpreter exits."""
+
 
 def _kill_all() -> None:
+    starting.acquire()
     for program in list(running):
         program.kill()
+
+
+def _begin_anew() -> None:
+    """In a forked child: what runs is the parent's, and must not be killed by the child's exit."""
+    global starting  # a thread that is not in the child may hold it
+    starting = threading.Lock()
+    running.clear()
 
 
 def _standard_error() -> Any:
@@ -161,5 +174,4 @@ def _standard_error() -> Any:
 
 atexit.register(_kill_all)
 if hasattr(os, "register_at_fork"):
-    # What runs is the parent's; a child that exits must not kill it.
-    os.register_at_fork(after_in_child=running.clear)
+    os.register_at_fork(after_in_child=_begin_anew)
