@@ -378,7 +378,9 @@ class TestContainers:
         lines = record(tmp_path, flac[: len(flac) * 9 // 10], asked=ListenOptions())
         with serving(hearing(Random(8))) as service:
             assert run(["recover", str(lines), "--url", service.url]) == 0
-        words = capsys.readouterr().out.split()
+        out, err = capsys.readouterr()
+        words = out.split()
+        assert "call.flac is damaged" in err
         assert 150 < len(words) < BLOCKS
         assert words == [word for word, *_ in spoken(len(words))]
 
