@@ -177,7 +177,7 @@ Command(run=(sys.executable, "-c", "print('printed')")).on_utterance(View, Said)
         ("run=no-such-program-anywhere", "there is no program 'no-such-program-anywhere'"),
         ('run="sh \'x"', "cannot be split into words: No closing quotation"),
         ("run=sh,timeout=0", "allowed is a number above 0"),
-        ("run=sh,timeout=nan", "allowed is a number above 0"),
+        ("run=sh,timeout=nan", "allowed is a number"),
         ("run=sh,timeout=inf", "up to 86400"),
         ("run=sh,timout=1", "did you mean 'timeout'?"),
     ],

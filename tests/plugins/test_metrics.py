@@ -407,7 +407,7 @@ class TestPlugin:
         [
             ("path=x{id}.prom", "has the unknown field {id}"),
             ("path=x{.prom", "expected '}'"),
-            ("interval=nan,path=x.prom", "interval=nan is not allowed; allowed is 0 or more"),
+            ("interval=nan,path=x.prom", "interval='nan' is not allowed; allowed is a number"),
             ("port=99999", "port=99999 is not allowed; allowed is 0 to 65535"),
         ],
     )
