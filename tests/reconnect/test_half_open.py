@@ -32,7 +32,7 @@ SMALL = BufferPolicy(max_memory=1_000_000, max_disk=0)
 MUCH = 4_000_000
 """Bytes, more than the system keeps for a connection that takes nothing."""
 
-EAGER = Timeouts(ping=0.1, pong=0.2, send=0.3, keepalive=0.05)
+EAGER = Timeouts(ping=0.1, pong=1.0, send=1.0, keepalive=0.05)
 
 
 def attentive(call: Call) -> None:
@@ -206,7 +206,7 @@ def pausing(line: Line, seconds: float) -> threading.Thread:
 
 def test_a_server_that_pauses_is_not_cut() -> None:
     """It takes nothing for longer than a pong may take, while a live stream goes on: the audio in front excuses it."""
-    timeouts = Timeouts(ping=0.1, pong=0.3, send=SOON)
+    timeouts = Timeouts(ping=0.1, pong=0.8, send=SOON)
     with serving(attentive) as service, relaying(service.url) as relay:
         client = StreamClient(RAW, url=relay.url, reconnect=QUICK, timeouts=timeouts)
         client.open()
