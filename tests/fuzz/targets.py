@@ -148,6 +148,8 @@ RAW_QUERY = b"encoding=linear16&sample_rate=16000&interim_results=true&vad_event
     b"\nB" + WAV + bytes(3000) + b"\nB",
     b"channels=2&multichannel=true&encoding=mulaw&sample_rate=8000\nBabcdefg\nT\nW",
     b'model=nova-3&keyterm=x\nT{"type":"Configure","keyterms":["a"],"features":{"numerals":true}}\nT[]',
+    b"encoding=speex&sample_rate=16000\nB" + bytes(52) + b"\nB" + bytes(52),
+    b"encoding=g729\nB" + bytes(95),
     b"callback=http%3A%2F%2Fexample.com&replace=a:b&search=c&extra=d:e&language=multi\nBx",
 )
 def server_frames(data: bytes) -> None:

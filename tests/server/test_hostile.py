@@ -57,6 +57,7 @@ sane_queries = st.sampled_from(
         "", RAW, "encoding=mulaw&sample_rate=8000",
         "encoding=linear32&sample_rate=384000&channels=20&multichannel=true",
         "encoding=opus&sample_rate=48000", "encoding=flac&sample_rate=16000", "encoding=amr-nb&sample_rate=8000",
+        "encoding=speex&sample_rate=16000", "encoding=g729",
         RAW + "&interim_results=true&utterance_end_ms=1000&vad_events=true&numerals=true&search=one&replace=one:two",
     ]
 )  # fmt: skip
