@@ -21,7 +21,6 @@ from streamclient.core.refusals import redirected, refused, request_id_of
 from streamclient.errors import ConnectError, ConnectionLost, OptionsError, words_of
 from streamclient.policies import TransportOptions
 from streamclient.wire.dialing import Address, Attempt
-from streamclient.wire.frames import encode
 from streamclient.wire.sockets import SoundSocket, TooMuchData
 
 __all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "Connection", "connect"]
@@ -72,7 +71,7 @@ class Connection:
             ConnectionLost: the connection cannot be written to any more.
         """
         try:
-            self._sound.send(b"".join([encode(OPCODES[kind], payload) for kind, payload in frames]))
+            self._sound.send(b"".join([_encode(OPCODES[kind], payload) for kind, payload in frames]))
         except (OSError, websocket.WebSocketException) as error:
             raise _as_lost(error, self.request_id) from error
 
@@ -124,7 +123,7 @@ class Connection:
         if answer_close:
             self._sound.write_timeout = SECONDS_FOR_FAREWELL
             with suppress(OSError):  # the server did not wait for the answer, and need not
-                self._sound.send(encode(CLOSE, struct.pack("!H", 1000)))
+                self._sound.send(_encode(CLOSE, struct.pack("!H", 1000)))
         self._sound.close()
 
     def abandon(self) -> None:
@@ -201,6 +200,10 @@ def _shake_hands(address: Address, sound: SoundSocket) -> websocket.WebSocket:
             raise
         raise redirected(address.place, redirect.status, redirect.headers.get("location")) from None
     return ws
+
+
+def _encode(opcode: int, payload: bytes | str) -> bytes:
+    return bytes(ABNF.create_frame(payload, opcode).format())
 
 
 def _as_lost(error: Exception, request_id: str | None) -> ConnectionLost:
