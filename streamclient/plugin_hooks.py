@@ -24,11 +24,9 @@ from streamclient.hookspecs import StreamHooks, StreamView
 from streamclient.messages import Message, Result, Results, TurnInfo
 from streamclient.plugin_manager import callers_of
 from streamclient.policies import LanePolicy
+from streamclient.threads.lane import Report
 
-__all__ = ["HOOKS", "ROUTES", "LoadedPlugin", "Report", "Route"]
-
-Report = Callable[[str, BaseException], None]
-"""Takes the name of a hook and what it raised."""
+__all__ = ["HOOKS", "ROUTES", "LoadedPlugin", "Route"]
 
 
 def _always(event: object, plugin: str) -> bool:  # noqa: ARG001 - the others look at them
