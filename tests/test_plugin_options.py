@@ -36,6 +36,7 @@ class Everything:
     sizes: list[int] = attrs.Factory(list)
     secret: str = attrs.field(default="", repr=False, metadata={"help": "Signs what is sent."})
     either: int | str = 0
+    note: str | None = "x"
     headers: dict[str, str] = attrs.Factory(dict)
     anything: Any = None
     _hidden: int = 0
@@ -83,6 +84,8 @@ class TestText:
             ("tags=a,tags=b", ("a", "b")),
             ("sizes=1,sizes=2", [1, 2]),
             ("either=5", 5),
+            ("note=none", None),
+            ("note=nothing", "nothing"),
             ("either=five", "five"),
             ("anything=x", "x"),
             ("hidden=7", 7),
@@ -194,6 +197,7 @@ class TestOptionsOf:
             "sizes": ("a whole number, once or several times", "", ""),
             "secret": ("a text", "", "Signs what is sent."),
             "either": ("a whole number or a text", "0", ""),
+            "note": ("a text or none", "x", ""),
             "headers": ("a dict (in Python only)", "{}", ""),
             "anything": ("a text", "none", ""),
             "hidden": ("a whole number", "0", ""),

@@ -94,6 +94,19 @@ def test_the_header_tells_the_encoding_and_holds_before_the_end(
         assert (b"fact" in data[:place]) == (tag != 1)
 
 
+def test_more_audio_than_a_header_can_tell_keeps_the_length_that_means_unknown(play: Play) -> None:
+    """Four days of telephone audio: readers read to the end of the file."""
+    plugin = Record()
+    play(plugin, [Audio(b"abcdef")], View(options=RAW))
+    os.truncate("stream-1.wav", 5 * 2**30)  # a hole, which takes no room
+
+    assert play(plugin, [CLOSED]) == []
+
+    with Path("stream-1.wav").open("rb") as file:
+        header = file.read(44)
+    assert header[4:8] == header[40:44] == b"\xff\xff\xff\xff"
+
+
 def test_the_standard_library_reads_a_file_that_has_no_end_yet(play: Play) -> None:
     """Whoever looks into a running recording, or one whose process was killed, finds the audio so far."""
     plugin = Record()
@@ -186,7 +199,15 @@ class TestExistingFiles:
         assert Path("talk.wav").read_bytes().endswith(b"second")
         assert len(lines("talk.jsonl")) == 2
 
-    @pytest.mark.parametrize("beside", [None, '{"event":"open"}\n', '{"event":"recording","audio":"talk.ogg"}\n'])
+    @pytest.mark.parametrize(
+        "beside",
+        [
+            None,
+            '{"event":"open"}\n',
+            '{"event":"recording","audio":"talk.ogg"}\n',
+            '{"event":"recording","audio":"talk.wav","path',
+        ],
+    )
     def test_audio_that_is_no_recording_is_never_overwritten(self, play: Play, beside: str | None) -> None:
         """It may be the very source that is being sent."""
         Path("talk.wav").write_bytes(b"the only copy")
@@ -195,7 +216,7 @@ class TestExistingFiles:
 
         raised = play("record:path=talk,existing=overwrite", [Audio(b"ab"), CLOSED], View(options=RAW))
 
-        assert [hook for hook, _ in raised] == ["on_audio"]
+        assert [(hook, type(error)) for hook, error in raised] == [("on_audio", FileExistsError)]
         assert Path("talk.wav").read_bytes() == b"the only copy"
 
 

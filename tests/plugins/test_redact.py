@@ -50,6 +50,11 @@ class TestWhatIsFound:
         """As written or as spoken; what stands around a find stays, and every word keeps its time."""
         assert redacted(pairs, pattern) == (text, words)
 
+    def test_finds_that_touch_are_one(self) -> None:
+        """Whichever patterns found them."""
+        pairs = [("john", "John"), ("smith", "Smith")]
+        assert redacted(pairs, as_pattern("john smith"), as_pattern("smith")) == ("#", ["#", "#"])
+
     def test_a_text_that_its_words_do_not_make_is_made_of_them(self) -> None:
         """Where the service formats a text apart from its words, the words win as soon as there is a find in them."""
         assert redacted([("a", "a"), ("secret", "secret")], "secret", text="A—secret!") == ("a #", ["a", "#"])
@@ -142,16 +147,21 @@ class TestOptions:
             "EndOfTurn", 0, 0.0, 1.0, "A secret.", words_of(("a", "A"), ("secret", "secret.")), raw={"x": 1}
         )
 
-        assert plugin.process_result(turn) == attrs.evolve(
-            turn, transcript="A [redacted].", words=words_of(("a", "A"), ("[redacted]", "[redacted].")), raw={}
+        redacted = plugin.process_result(turn)
+        assert redacted == attrs.evolve(
+            turn, transcript="A [redacted].", words=words_of(("a", "A"), ("[redacted]", "[redacted]."))
         )
+        assert redacted.raw == {}
         update = plugin.process_result(attrs.evolve(turn, event="Update"))
         assert (update.transcript, update.words) == ("", ())
 
 
 def said(*texts: str) -> list[dict[str, Any]]:
-    """An interim and a final for each text."""
-    return [make(text, float(number)) for number, text in enumerate(texts) for make in (interim, final)]
+    """An interim and a final for each text; the last final names an entity."""
+    messages = [make(text, float(number)) for number, text in enumerate(texts) for make in (interim, final)]
+    entity = {"label": "PASSWORD", "value": "swordfish", "raw_value": "swordfish", "confidence": 0.9}
+    messages[-1]["entities"] = [{**entity, "start_word": 0, "end_word": 1}]
+    return messages
 
 
 @pytest.mark.parametrize("results", ["none", "finals", "all"])
@@ -179,13 +189,31 @@ def test_a_secret_is_nowhere(
             client.send(b"audio")
     events: list[Event] = list(client.events())
 
-    everything = [*events, *heard, client.transcript.to_dict(), caplog.text]
+    everything = [
+        *events,
+        *heard,
+        *(getattr(one, "raw", None) for one in [*events, *heard]),
+        client.transcript.to_dict(),
+        caplog.text,
+    ]
     everything += [path.read_text("utf-8") for path in tmp_path.iterdir()]
     assert "swordfish" not in repr(everything)
     assert client.transcript.text == "the password is [redacted] good bye"
     assert (tmp_path / "all.txt").read_text("utf-8") == "the password is [redacted]\ngood bye\n"
     shown = [bool(event["text"]) for event in _lines(tmp_path / "all.jsonl") if event["event"] in ("interim", "final")]
     assert shown == {"none": [False] * 4, "finals": [False, True] * 2, "all": [True] * 4}[results]
+
+
+@pytest.mark.parametrize(("required", "text"), [("yes", "[withheld]"), ("no", "the password is swordfish")])
+def test_what_could_not_be_redacted_is_withheld(required: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the plugin fail, unless its user has said otherwise."""
+    monkeypatch.delattr(Redaction, "words")
+    with serving(obedient(final("the password is swordfish", 0.0), metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[f"redact:word=swordfish,required={required}"])
+        with client:
+            client.send(b"audio")
+
+    assert client.transcript.text == text
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
