@@ -393,7 +393,7 @@ class Protocol:
             return
         error = self._decide()
         if isinstance(error, ConnectionLost) and self._may_reconnect(error):
-            self._lost = error
+            self._lost, self._connect_at = error, None
             self.state = StreamState.RECONNECTING if self.state is StreamState.OPEN else self.state
         else:
             self._complete = error is None
@@ -419,8 +419,9 @@ class Protocol:
         if delay is None:
             self._give_up(self._lost, None)
             return ()
-        self._connect_at = now + delay
-        return (Disconnected(self._lost, delay),)
+        if self._connect_at is None:  # or close() was called after the loss, and waits for no delay
+            self._connect_at = now + delay
+        return (Disconnected(self._lost, max(self._connect_at - now, 0.0)),)
 
     def _try_again(self, now: float, refusal: StreamClientError) -> None:
         assert self._outage is not None

@@ -6,11 +6,11 @@ from streamclient.audio import Span
 from streamclient.core.actions import Connect, Frame, FrameKind, HangUp, Wait
 from streamclient.core.protocol import TRANSITIONS, Protocol
 from streamclient.errors import AuthenticationError, CloseTimeout
-from streamclient.events import Closed, Failed, Opened, StreamState, Utterance
+from streamclient.events import Closed, Disconnected, Failed, Opened, StreamState, Utterance
 from streamclient.messages import Results
-from streamclient.policies import BufferPolicy
+from streamclient.policies import BufferPolicy, ReconnectPolicy
 from tests.support.messages import final, gap, interim, summary
-from tests.support.stream import CLOSE_STREAM, CONTAINER, FRAME, RAW, SECOND, TIMEOUTS, Stream
+from tests.support.stream import BROKEN, CLOSE_STREAM, CONTAINER, FRAME, RAW, SECOND, TIMEOUTS, Stream
 
 
 def test_stream_that_goes_well() -> None:
@@ -97,6 +97,36 @@ def test_close_while_connecting_fails_with_the_connection() -> None:
     stream.finish()
     assert stream.state is StreamState.FAILED
     assert stream.protocol.transcript().gaps == (Span(0.0, 1.0),)
+
+
+@pytest.mark.parametrize("is_released", [False, True])
+def test_close_in_an_outage_connects_at_once(is_released: bool) -> None:
+    """Whoever closes waits for no delay, also where the caller is quicker than the writer to see the outage."""
+    stream = Stream(reconnect=ReconnectPolicy(initial_delay=60.0, max_delay=60.0), random=lambda: 1.0).open()
+    stream.protocol.accept(SECOND)
+    stream.written()
+    stream.protocol.receive_end(None, BROKEN)
+    assert stream.state is StreamState.RECONNECTING
+    if is_released:
+        stream.release()
+        assert stream.wakes_in() == 60.0
+        stream.protocol.request_close(stream.now)
+    else:
+        stream.protocol.request_close(stream.now)
+        stream.release()
+    (lost,) = [event for event in stream.events if isinstance(event, Disconnected)]
+    assert lost.retry_in == (60.0 if is_released else 0.0)
+    assert stream.act() == Connect()
+
+
+def test_close_before_an_outage_does_not_hurry_it() -> None:
+    """A server that hangs up on all who close is not called by all of them at once."""
+    stream = Stream(reconnect=ReconnectPolicy(initial_delay=60.0, max_delay=60.0), random=lambda: 1.0).open()
+    stream.protocol.accept(SECOND)
+    stream.close()
+    stream.protocol.receive_end(None, BROKEN)
+    stream.release()
+    assert stream.wakes_in() == 60.0
 
 
 def test_close_is_asked_once() -> None:

@@ -1,6 +1,8 @@
 """A protocol driven by hand: the test is the caller, the server and the clock."""
 
+from collections.abc import Callable
 from math import inf
+from random import random as uniform
 
 from streamclient.core.actions import Action, Connect, Finish, Frame, FrameKind, Release, Wait, Write
 from streamclient.core.protocol import Protocol
@@ -29,9 +31,10 @@ class Stream:
         options: ListenOptions = RAW,
         timeouts: Timeouts = TIMEOUTS,
         reconnect: ReconnectPolicy | None = None,
+        random: Callable[[], float] = uniform,
     ) -> None:
         self.now = 1000.0
-        self.protocol = Protocol(options, timeouts, BufferPolicy(), reconnect)
+        self.protocol = Protocol(options, timeouts, BufferPolicy(), reconnect, random)
         self.events: list[Event] = []
 
     def open(self) -> "Stream":
@@ -83,11 +86,15 @@ class Stream:
     def reconnect(self) -> None:
         """The connection breaks without a close frame, and another one stands at once."""
         self.protocol.receive_end(None, BROKEN)
+        self.release()
+        assert self.act() == Connect()
+        self.connected()
+
+    def release(self) -> None:
+        """The writer lets go of a connection that has broken."""
         action = self.act()
         assert isinstance(action, Release)
         self.events += action.events
-        assert self.act() == Connect()
-        self.connected()
 
     def finish(self) -> None:
         """The end of the stream."""
