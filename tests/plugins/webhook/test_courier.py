@@ -224,8 +224,11 @@ class Nothing:
 
 
 class TestOutboxThatFails:
-    def test_it_is_not_tried_without_rest(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_it_is_not_tried_without_rest(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Once for each event, and else after a while."""
+        monkeypatch.setattr("streamclient_plugins.webhook.courier.REST", 60.0)
         said = threading.Semaphore(0)
 
         class Said(logging.Handler):

@@ -317,15 +317,17 @@ class TestLife:
         assert events(receiver) == ["stream.utterance", "stream.close"]
 
     def test_what_the_outbox_cannot_take_is_put_with_the_next_event(
-        self, make: Make, play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, make: Make, play: Play, tmp_path: Path
     ) -> None:
         """The failure is said; the order is kept."""
-        monkeypatch.setattr("streamclient_plugins.webhook.outbox.PATIENCE", 0.05)
         with receiving() as receiver:
             plugin = make(receiver)
             play(plugin, [Opened()])
+            database = plugin._senders["stream-1"].open()._database
             with locked(tmp_path / "outbox.sqlite"):
+                database.execute("PRAGMA busy_timeout = 1")
                 assert [str(error) for _, error in play(plugin, [UTTERANCE])] == ["database is locked"]
+            database.execute("PRAGMA busy_timeout = 30000")
             assert play(plugin, [Closed(Transcript())]) == []
 
         arrived = [(post.event["type"], post.event["data"]["sequence"]) for post in receiver.accepted]
@@ -349,7 +351,7 @@ class TestLife:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Nobody else can write to the outbox."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
         yield
         database.execute("ROLLBACK")
