@@ -1,5 +1,6 @@
 """Where the transcript goes: formats, files and standard output."""
 
+import errno
 import json
 import os
 import sys
@@ -80,6 +81,7 @@ def plan_targets(
 
     Raises:
         OptionsError: two results would share a file, or one is there already, or the template is wrong.
+        StreamClientError: a file cannot be made.
     """
     if template == STDIN or (template is None and directory is None and len(formats) == 1):
         if len(formats) > 1:
@@ -131,6 +133,17 @@ def _refuse_clashes(paths: Sequence[Path], overwrite: bool) -> None:
         seen.add(path)
         if path.exists() and not overwrite:
             raise OptionsError(f"{path} exists already", hint="Use --overwrite, or another --output-dir or --out.")
+        _require_place(path)
+
+
+def _require_place(path: Path) -> None:
+    """Say before an hour of audio what would be said after it. Directories that are missing are made later."""
+    place = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if place != path and not place.is_dir():
+        raise StreamClientError(f"{path} cannot be written: {place} is not a directory")
+    if not os.access(place, os.W_OK):
+        hint = "Write elsewhere, with --output-dir or --out."
+        raise StreamClientError(f"{path} cannot be written: {os.strerror(errno.EACCES)}", hint=hint)
 
 
 @define

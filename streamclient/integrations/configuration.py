@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import attrs
+
 from streamclient.client import StreamClient
 from streamclient.errors import OptionsError
 from streamclient.hook_calls import hook_scope
@@ -66,9 +68,17 @@ def as_options(configured: Any) -> ListenOptions | FluxOptions:
     if isinstance(configured, ListenOptions | FluxOptions):
         return configured
     try:
-        return (FluxOptions if str(configured.get("model", "")).startswith("flux") else ListenOptions)(**configured)
+        kind = FluxOptions if str(configured.get("model", "")).startswith("flux") else ListenOptions
+        _require_known(configured, tuple(attrs.fields_dict(kind)))
+        return kind(**configured)
     except (TypeError, AttributeError) as error:
         raise OptionsError(f"The options of the settings must be options, or a mapping by name: {error}") from error
+
+
+def _require_known(names: Iterable[str], known: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in known:
+            raise TypeError(f"there is no option {name!r}{nearest(name, known)}")
 
 
 class ScopedClient(StreamClient):

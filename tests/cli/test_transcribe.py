@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 from itertools import chain
 from pathlib import Path
@@ -174,6 +175,17 @@ def test_file_that_cannot_be_written_is_an_error(wav: str, capsys: Capture) -> N
         code, _, err = invoke(capsys, ["transcribe", wav, "--out", "out/{stem}.txt", "--url", service.url])
     assert code == 1
     assert "out/talk.txt cannot be written" in err
+    assert not service.calls
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_directory_of_others_is_said_before_the_audio_is_sent(wav: str, capsys: Capture) -> None:
+    """Nobody waits an hour to hear it."""
+    Path("out").mkdir(mode=0o555)
+    with serving(HELLO) as service:
+        code, _, err = invoke(capsys, ["transcribe", wav, "--output-dir", "out/new", "--url", service.url])
+    assert (code, service.calls) == (1, [])
+    assert "out/new/talk.txt cannot be written: Permission denied." in err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -123,7 +123,7 @@ gone.set()
 
 WRONG: list[tuple[Any, str]] = [
     ({"OPTION": {}}, "streamclient.E001) The setting STREAMCLIENT has 'OPTION', which means nothing; did you mean"),
-    ({"OPTIONS": {"modell": "x"}}, "streamclient.E001) The options of the settings must be options, or a mapping"),
+    ({"OPTIONS": {"modell": "x"}}, "by name: there is no option 'modell'; did you mean 'model'?"),
     ({"OPTIONS": {"channels": -1}}, "streamclient.E001) ListenOptions.channels=-1 is not allowed"),
     ([], "streamclient.E001) The setting STREAMCLIENT must be a mapping, not list"),
     ({"PLUGINS": "log"}, "streamclient.E002) STREAMCLIENT['PLUGINS'] must be a list"),
