@@ -232,11 +232,16 @@ class LiveScreen(Screen):
         self._live.update(self._render(), refresh=True)
 
     def _render(self) -> "RenderableType":
+        """In the order of the command line; unfinished words stand above the bar they belong to."""
         from rich.console import Group
 
-        captions = [self._unfinished(lane) for lane in self._lanes.values() if lane.interim]
         width = max(self._console.width - ECHO_WIDTH, 1)
-        return Group(*captions, *(_progress(lane, width) for lane in self._lanes.values()))
+        parts: list[RenderableType] = []
+        for _, lane in sorted(self._lanes.items()):
+            if lane.interim:
+                parts.append(self._unfinished(lane))
+            parts.append(_progress(lane, width))
+        return Group(*parts)
 
     def _unfinished(self, lane: Lane) -> "Text":
         """The last lines of the unfinished words, dim: they may still change."""

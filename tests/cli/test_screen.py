@@ -122,6 +122,18 @@ def test_several_streams_name_their_captions() -> None:
     assert "b.wav: hello\n" in stream.getvalue()
 
 
+def test_unfinished_words_stand_above_their_own_bar() -> None:
+    """In the order of the command line, whichever file began first."""
+    screen, stream = live()
+    screen.start(1, "b.wav", None)
+    screen.start(0, "a.wav", None)
+    screen.interim(1, "second words")
+    screen.interim(0, "first words")
+    last = stream.getvalue().rpartition("\x1b[2K")[2]
+    screen.close()
+    assert [line.strip() for line in last.splitlines()] == ["first words", "a.wav 0:00", "second words", "b.wav 0:00"]
+
+
 def test_clearing_makes_room_for_another_hand() -> None:
     """While standard output is written, nothing transient is on the terminal."""
     screen, stream = live()
