@@ -54,9 +54,19 @@ class Journal:
         frame_bytes: of audio in one frame, at most.
         keeps: whether audio that was taken is kept until it is confirmed.
         joins: whether small chunks may share a frame.
+        sample_bytes: of the least audio that finals can cover; less than that counts as nothing.
     """
 
-    def __init__(self, max_memory: int, max_disk: int, frame_bytes: int, *, keeps: bool, joins: bool = True) -> None:
+    def __init__(
+        self,
+        max_memory: int,
+        max_disk: int,
+        frame_bytes: int,
+        *,
+        keeps: bool,
+        joins: bool = True,
+        sample_bytes: int = 1,
+    ) -> None:
         self.audio_accepted = 0
         self.audio_taken = 0
         self.audio_confirmed = 0
@@ -66,6 +76,7 @@ class Journal:
         self.frame_bytes = frame_bytes
         self._keeps = keeps
         self._joins = joins
+        self._sample_bytes = sample_bytes
         self._waiting: deque[Audio | str] = deque()
         self._head_taken = 0
         self._kept: deque[Audio | str] = deque()
@@ -84,7 +95,7 @@ class Journal:
     def room(self, size: int) -> Room:
         """Where ``size`` more bytes may be added now."""
         few = len(self._waiting) + len(self._kept) <= self._max_entries
-        if not self._in_memory or (self._in_memory + size <= self._max_memory and few):
+        if self._in_memory < self._sample_bytes or (self._in_memory + size <= self._max_memory and few):
             return Room.MEMORY
         return Room.DISK if self._on_disk + size <= self._max_disk else Room.NONE
 

@@ -38,7 +38,12 @@ class Upload:
         self._dialect = dialect
         self._track = track_for(clock)
         self._journal = Journal(
-            buffer.max_memory, buffer.max_disk, clock.frame_bytes, keeps=keeps, joins=not clock.in_packets
+            buffer.max_memory,
+            buffer.max_disk,
+            clock.frame_bytes,
+            keeps=keeps,
+            joins=not clock.in_packets,
+            sample_bytes=clock.bytes_per_sample_frame,
         )
         self._configuration: str | None = None
 

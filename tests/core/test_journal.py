@@ -228,6 +228,17 @@ def test_a_frame_that_is_confirmed_in_part_makes_room_for_that_part() -> None:
     assert journal.room(10) is Room.MEMORY
 
 
+def test_less_than_a_sample_holds_up_nobody() -> None:
+    """No final will ever cover it, so a caller with a chunk larger than the buffer would wait for ever."""
+    journal = Journal(4, 0, 10, keeps=True, sample_bytes=2)
+    journal.add_audio(b"01234")
+    assert taken(journal) == [b"01234"]
+    journal.confirm(3)
+    assert journal.room(5) is Room.NONE
+    journal.confirm(4)
+    assert journal.room(5) is Room.MEMORY
+
+
 def test_what_memory_does_not_hold_goes_to_disk_and_keeps_its_place() -> None:
     """Beyond the bound of memory there is the disk's, and the order stays."""
     journal = Journal(4, 6, 4, keeps=True)
