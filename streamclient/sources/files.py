@@ -20,7 +20,7 @@ from streamclient.sources.errors import SourceError
 from streamclient.sources.microphone import Microphone
 from streamclient.sources.registered import opened_by_extension
 from streamclient.sources.wav import WavFormat, is_wav, read_wav_format
-from streamclient.sources.web import WebAudio, WebPipe, is_web_address, require_audio_start, shown, web_path
+from streamclient.sources.web import WebPipe, is_web_address, require_audio_start, shown, web_path
 
 __all__ = ["MICROPHONE", "STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
 
@@ -121,7 +121,7 @@ def open_source(spec: str, raw: RawFormat | None = None, *, readable: Readable =
     if spec.startswith(MICROPHONE):
         return _describe_microphone(spec.removeprefix(MICROPHONE), raw, readable)
     if is_web_address(spec):
-        return _describe_web(spec, WebPipe(WebAudio(spec)), raw, readable)
+        return _describe_web(spec, WebPipe(spec), raw, readable)
     fetched = opened_by_extension(spec)
     if fetched is not None:
         return fetched if isinstance(fetched, AudioSource) else _describe_fetched(spec, fetched, raw)

@@ -7,7 +7,8 @@ whoever reads a file    the response and its connection                 wait for
 the pump                the response, and the write end of the pipe     touch the client or the screen
 ======================  ==============================================  =============================
 
-There is a pump only where somebody must be able to stop while nothing comes: it copies what comes into a pipe.
+There is a pump only where somebody must be able to stop while nothing comes: it connects, and copies what comes into a
+pipe.
 """
 
 import os
@@ -204,16 +205,17 @@ class WebAudio:
 
 
 class WebPipe:
-    """The same as a file to read from, which another thread fills.
+    """The same as a file to read from, which another thread opens and fills.
 
     Args:
-        audio: what to read.
+        address: of audio.
     """
 
-    def __init__(self, audio: WebAudio) -> None:
-        self._audio = audio
+    def __init__(self, address: str) -> None:
+        self._address = address
         reader, self._writer = os.pipe()
         self.file = FileIO(reader)
+        self._audio: WebAudio | None = None
         self._error: StreamClientError | None = None
         self._pump = Worker("streamclient-web", self._copy)
         self._pump.start()
@@ -222,19 +224,22 @@ class WebPipe:
         """To be called at the end of the file: whether that is the end of the audio.
 
         Raises:
-            StreamClientError: it broke off.
+            StreamClientError: it could not be opened, or it broke off.
         """
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Close the file and end the thread."""
+        """Close the file and end the thread; one that still connects ends by itself, and nobody waits for it."""
         self.file.close()
-        self._audio.interrupt()
-        self._pump.wait(Deadline(FAREWELL))
+        if self._audio is not None:
+            self._audio.interrupt()
+        if self._audio is not None or self._error is not None:
+            self._pump.wait(Deadline(FAREWELL))
 
     def _copy(self) -> None:
         try:
+            self._audio = WebAudio(self._address)
             for block in self._audio:
                 _write_all(self._writer, block)
         except BrokenPipeError:  # nobody wants more

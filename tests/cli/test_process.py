@@ -20,6 +20,8 @@ import pytest
 import websocket
 
 from streamclient.server import LocalServer
+from streamclient.server.engines.scripted import ScriptedEngine
+from streamclient.sources.web import SILENCE
 from tests.cli.conftest import Start, write_wav
 from tests.support.service import CLOSE_STREAM, SOON, Call, final, interim, metadata, obedient, serving
 
@@ -121,6 +123,22 @@ def test_signal_while_connecting_does_not_wait(start: Start) -> None:
             process.send_signal(signal.SIGINT)
             assert process.wait(SOON) == 130
         assert "error" not in (process.stderr.read() if process.stderr else "")
+
+
+def test_signal_while_the_web_says_nothing_does_not_wait(start: Start) -> None:
+    """A server that takes the connection and no more is not waited for, as long as a first byte may take."""
+    with LocalServer(ScriptedEngine("never heard")) as server, socket.create_server(("127.0.0.1", 0)) as web:
+        address = f"http://127.0.0.1:{web.getsockname()[1]}/talk.mp3"
+        process = start("transcribe", address, "--url", server.url, stdin=subprocess.DEVNULL, DEEPGRAM_API_KEY="any")
+        asked, _ = web.accept()
+        with asked:
+            assert asked.recv(4096).startswith(b"GET /talk.mp3")
+            begin = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=SOON)
+    assert (process.returncode, out) == (130, "")
+    assert "error" not in err
+    assert time.monotonic() - begin < SILENCE / 2
 
 
 def test_signal_before_any_audio_is_no_error(start: Start) -> None:
