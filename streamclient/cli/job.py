@@ -132,6 +132,11 @@ class Job:
         """Whether the wish to stop came before there was a stream: audio that was still to come is not missed."""
         return self.plan.interrupt.requested and self._client is None
 
+    @property
+    def has_sent(self) -> bool:
+        """Whether there is audio whose words are still to come; any thread may ask."""
+        return self._client is not None and self._client.stats.audio_bytes > 0
+
     def _has_words(self) -> bool:
         return self._client is not None and bool(self._client.transcript.words)
 

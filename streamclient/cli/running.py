@@ -46,6 +46,7 @@ def _wait(
 
 def _stop(jobs: Sequence[Job], interrupt: Interrupt, screen: Screen) -> None:
     if interrupt.signal is not None:
-        screen.notice("finishing what was sent; press Ctrl-C again to end at once")
+        what = "finishing what was sent" if any(job.has_sent for job in jobs) else "stopping"
+        screen.notice(f"{what}; press Ctrl-C again to end at once")
     for job in jobs:
         job.cut_connecting()
