@@ -138,7 +138,7 @@ class TestHookChecks:
         class Forgot(Final):
             def on_close(self, transcript: object) -> None: ...
 
-        assert refusal(Forgot()) == "Plugin 'Forgot': on_close is not marked as a hook. Put @hookimpl above it."
+        assert refusal(Forgot()) == "Plugin 'Forgot': on_close is not marked as a hook. Put @hookimpl right above its def."
 
     def test_an_argument_that_pluggy_would_not_give_is_refused(self) -> None:
         """It would silently keep its default, or fail at every event; an argument of the plugin's own is its matter."""
@@ -192,11 +192,11 @@ class TestHookChecks:
         assert refusal(Forgot()).startswith("Plugin 'Forgot': on_open cannot be called: invalid method signature. A")
 
     def test_static_and_class_methods_are_hooks(self) -> None:
-        """Whichever decorator comes first."""
+        """The mark stands right above the function."""
 
         class Selfless:
-            @hookimpl
             @staticmethod
+            @hookimpl
             def on_open(stream: object) -> None: ...
 
             @classmethod
