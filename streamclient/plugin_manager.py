@@ -77,7 +77,7 @@ def check_hooks(name: str, target: object, specs: type) -> bool:
     hooks = {marked.hook for marked in found}
     for hook in hook_names(specs):
         if hook not in hooks and inspect.isroutine(inspect.getattr_static(target, hook, None)):
-            raise PluginError(f"Plugin {name!r}: {hook} is not marked as a hook", hint="Put @hookimpl right above its def.")
+            raise PluginError(f"Plugin {name!r}: {hook} is not marked as a hook", hint="Put @hookimpl right above it.")
     return bool(found)
 
 

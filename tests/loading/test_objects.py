@@ -138,7 +138,7 @@ class TestHookChecks:
         class Forgot(Final):
             def on_close(self, transcript: object) -> None: ...
 
-        assert refusal(Forgot()) == "Plugin 'Forgot': on_close is not marked as a hook. Put @hookimpl right above its def."
+        assert refusal(Forgot()) == "Plugin 'Forgot': on_close is not marked as a hook. Put @hookimpl right above it."
 
     def test_an_argument_that_pluggy_would_not_give_is_refused(self) -> None:
         """It would silently keep its default, or fail at every event; an argument of the plugin's own is its matter."""

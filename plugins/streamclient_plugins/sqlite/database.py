@@ -95,13 +95,9 @@ def transaction(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) ->
     with connect(path, create=True) as connection:
         _prefer_wal(connection)
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            _migrate(connection, path, migrations)
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        _migrate(connection, path, migrations)
+        yield connection
+        connection.execute("COMMIT")  # what is not committed is gone with the connection
 
 
 @contextmanager

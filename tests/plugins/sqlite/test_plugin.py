@@ -135,6 +135,20 @@ class TestContent:
         assert len(rows("SELECT * FROM utterances")) == 1
         assert len(rows("SELECT * FROM utterances_fts")) == 1
 
+    def test_a_plugin_object_can_serve_one_stream_after_another(self, play: Play) -> None:
+        """Also the same stream once more."""
+        plugin = Sqlite()
+        for name in ("one", "two", "one"):
+            assert play(plugin, [Opened(), UTTERANCE, END], View(id=name)) == []
+
+        assert rows("SELECT count(*) AS n FROM sessions") == rows("SELECT count(*) AS n FROM utterances") == [{"n": 2}]
+
+    def test_the_file_can_be_read_while_it_is_written(self, play: Play) -> None:
+        """Readers wait for no writer, whoever they are: the file remembers it."""
+        assert play("sqlite", [Opened(), UTTERANCE, END]) == []
+
+        assert rows("PRAGMA journal_mode") == [{"journal_mode": "wal"}]
+
     def test_a_stream_that_never_opened_leaves_nothing(self, play: Play) -> None:
         """Not even a file."""
         assert play("sqlite", [Failed(LOST), END]) == []
