@@ -248,9 +248,11 @@ class TestOpenTelemetry:
     def test_latency_is_measured_at_each_result(
         self, plugin: Metrics, reader: InMemoryMetricReader, play: Play, view: View
     ) -> None:
-        """And once to the first words of all."""
+        """And once to the first words of all, for which silence does not count."""
         words = next(event for event in EVENTS if isinstance(event, Results))
-        play(plugin, [Opened(), Results(0.0, 1.0), words, words, Closed(Transcript())], view)
+        play(plugin, [Opened(), Results(0.0, 1.0)], view)
+        assert not collected(reader, view.options.model).get("streamclient.first_result.latency")
+        play(plugin, [words, words, Closed(Transcript())], view)
 
         points = collected(reader, view.options.model)
 
