@@ -60,7 +60,7 @@ def test_no_wait_stops_the_other_greenlets(beginning: tuple[str, str], wait: str
     code = f"""
 from attrs import evolve
 small = BufferPolicy(max_memory=100_000, max_disk=0)
-client = StreamClient(evolve(options, tag=["first"]), url=url, reconnect=None, buffer=small)
+client = StreamClient(evolve(options, tag=["first"]), url=url, reconnect=None, buffer=small, timeouts=patient)
 options = evolve(options, tag=["first", "last"])
 client.open()
 def wait():
@@ -70,7 +70,7 @@ def wait():
         pass
 waiting = gevent.spawn(wait)
 gevent.sleep(0)
-other = StreamClient(evolve(options, tag=["second"]), url=url)
+other = StreamClient(evolve(options, tag=["second"]), url=url, timeouts=patient)
 other.open()
 waiting.join()
 say("end")
@@ -113,7 +113,7 @@ def test_twenty_greenlets_and_one_that_forgets(beginning: tuple[str, str]) -> No
     """Streams in parallel end well, and what is left open is closed at exit."""
     code = """
 def work(number):
-    with StreamClient(options, url=url) as client:
+    with StreamClient(options, url=url, timeouts=patient) as client:
         client.send(bytes([number]) * 3200)
     assert client.transcript.text == "hello"
 for greenlet in [gevent.spawn(work, number) for number in range(20)]:

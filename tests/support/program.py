@@ -20,7 +20,7 @@ import streamclient.sources  # an import that Ctrl-C interrupts would leave an o
 signal.signal(signal.SIGINT, signal.default_int_handler)
 url = sys.argv[1]
 options = ListenOptions(encoding="linear16", sample_rate=16000)
-patient = Timeouts(exit=30)  # a busy machine is slow to exit, too
+patient = Timeouts(connect=30, exit=30)  # a busy machine is slow at both
 
 def say(*what):
     os.write(1, (" ".join(map(str, what)) + "\\n").encode())  # whole lines, from any thread
