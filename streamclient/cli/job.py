@@ -179,7 +179,8 @@ class Job:
     def _open(self) -> AudioSource:
         source = open_source(self.spec, self.plan.raw, readable=self.plan.interrupt.readable)
         try:
-            return source if _plays(source) or self.plan.service.get().decodes else decoded(source)
+            plays = source.raw is not None or source.container == "WAV" or self.plan.service.get().decodes
+            return source if plays else decoded(source)
         except BaseException:
             source.close()
             raise
@@ -319,11 +320,6 @@ class Reporter:
         except StreamClientError as error:
             self._failure = error
             self.job.plan.interrupt.stop()
-
-
-def _plays(source: AudioSource) -> bool:
-    """Whether a server that decodes nothing takes it. A WAV file of a rare kind (ADPCM) is better decoded here."""
-    return source.raw is not None or source.wav is not None or (source.container == "WAV" and source.path is None)
 
 
 def _channel(result: Results | TurnInfo) -> int:

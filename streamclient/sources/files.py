@@ -19,7 +19,7 @@ from streamclient.sources.chunks import BLOCK_BYTES, audio_chunks, cannot_read, 
 from streamclient.sources.errors import SourceError
 from streamclient.sources.microphone import Microphone
 from streamclient.sources.registered import opened_by_extension
-from streamclient.sources.wav import WavFormat, is_wav, read_wav_format
+from streamclient.sources.wav import WavFormat, is_wav, read_wav_format, wav_name
 from streamclient.sources.web import WebPipe, is_web_address, require_audio_start, shown, web_path
 
 __all__ = ["MICROPHONE", "STDIN", "AudioSource", "RawFormat", "open_source", "wait_readable"]
@@ -240,6 +240,7 @@ def _container_of(name: str, start: bytes, raw: RawFormat | None) -> str | None:
     if raw is None:
         require_audio_start(name, start)
     container = "AVI" if start[8:12] == b"AVI " else sniff_container(start)
+    container = wav_name(start) if container == "WAV" else container
     if raw is not None and container is not None:
         raise OptionsError(
             f"{name} is {container} audio, so an encoding must not be given: its bytes say it themselves",

@@ -7,10 +7,13 @@ from attrs import frozen
 
 from streamclient.errors import AudioRejected
 
-__all__ = ["WavFormat", "is_wav", "read_wav_format"]
+__all__ = ["WavFormat", "is_wav", "read_wav_format", "wav_name"]
 
 LENGTH_UNKNOWN = 0x7FFFFF00
 """Headers written into a pipe declare about 2 or 4 GiB, because the length was not known yet."""
+
+USUAL_KINDS = {1, 3, 6, 7, 0xFFFE}
+"""PCM, float, A-law, mu-law, and what describes itself as one of them."""
 
 
 @frozen
@@ -51,6 +54,12 @@ class WavFormat:
 def is_wav(start: bytes) -> bool:
     """Whether a file with these first twelve bytes is a WAV file."""
     return start[:4] == b"RIFF" and start[8:12] == b"WAVE"
+
+
+def wav_name(start: bytes) -> str:
+    """``WAV``, or the name of a kind that takes a decoder (ADPCM), as far as the first bytes tell."""
+    kind = int.from_bytes(start[20:22], "little")
+    return "WAV" if start[12:16] != b"fmt " or len(start) < 22 or kind in USUAL_KINDS else f"WAV of kind {kind}"
 
 
 def read_wav_format(file: BinaryIO, size: int) -> WavFormat | None:

@@ -445,7 +445,9 @@ def test_wav_of_a_rare_kind_is_decoded_for_the_local_server(wav: str, capsys: Ca
             for part in resampler.resample(frame):
                 target.mux(stream.encode(part))
         target.mux(stream.encode(None))
-    assert invoke(capsys, ["transcribe", "rare.wav", "--local", "-q"]) == (0, "", "")
+    with web.serving(web.file(Path("rare.wav").read_bytes())) as server:
+        for source in ("rare.wav", f"{server}/rare.wav"):
+            assert invoke(capsys, ["transcribe", source, "--local", "-q"]) == (0, "", "")
 
 
 def test_plugins_of_several_files_write_a_file_for_each(tmp_path: Path, capsys: Capture) -> None:

@@ -140,6 +140,8 @@ def test_wav_of_another_kind_is_given_as_it_is(tmp_path: Path) -> None:
         (b"ID3\4", "MP3"),
         (b"\x1a\x45\xdf\xa3", "WebM or Matroska"),
         (b"RIFF....AVI ", "AVI"),
+        (b"RIFF....WAVEfmt ....\x03\0", "WAV"),
+        (b"RIFF....WAVEfmt ....\x11\0", "WAV of kind 17"),
     ],
 )
 def test_container_is_named(tmp_path: Path, start: bytes, container: str) -> None:
