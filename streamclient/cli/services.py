@@ -25,6 +25,9 @@ SEND_SLICE = 0.2
 MOST_EVENTS = 20_000
 """Events that may wait for a reader of standard output who has paused; more than an hour of speech."""
 
+ON_THIS_MACHINE = Timeouts(send=600.0, close=600.0)
+"""A recogniser on this machine is there although it says nothing for long: the machine is slow, or busy."""
+
 
 @frozen(kw_only=True)
 class Service:
@@ -100,16 +103,18 @@ def choose_service(choice: ServiceChoice, table: str, screen: Screen, stack: Exi
         screen: for notices.
         stack: stops a server on this machine.
     """
-    timeouts = Timeouts()
+    timeouts: Timeouts | None = None
     if choice.timeout is not None:
         timeouts = Timeouts(connect=choice.timeout, send=choice.timeout, close=choice.timeout)
     api_key, access_token, _ = find_credentials(choice.settings)
     if choice.local or not (choice.url or api_key or access_token):
         why = "" if choice.local else "no API key, so "
-        return Service(url=_local_url(why, screen, stack), api_key="local", timeouts=timeouts, decodes=False)
+        return Service(
+            url=_local_url(why, screen, stack), api_key="local", timeouts=timeouts or ON_THIS_MACHINE, decodes=False
+        )
     if choice.url and choice.url == choice.settings.table(table).get("url"):
         screen.notice(f"using {choice.url}, as the settings in {' and '.join(map(str, choice.settings.files))} say")
-    return Service(url=choice.url, api_key=api_key, access_token=access_token, timeouts=timeouts)
+    return Service(url=choice.url, api_key=api_key, access_token=access_token, timeouts=timeouts or Timeouts())
 
 
 def find_credentials(settings: Settings) -> tuple[str | None, str | None, str]:

@@ -10,7 +10,7 @@ import pytest
 HEAD = """
 import json, os, socket
 import pytest
-from streamclient import ListenOptions, StreamClient, transcribe
+from streamclient import ListenOptions, StreamClient, Timeouts, transcribe
 from streamclient.testing import Reset, finals, silence, spoken
 
 OPTIONS = ListenOptions(encoding="linear16", sample_rate=16000)
@@ -140,7 +140,7 @@ def test_the_recogniser_is_one_for_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_speech(deepgram_recogniser, attempt):
     pcm = open({str(sample)!r}, "rb").read()[44 + 2 * 16000 * 7:]
-    assert "amiable" in transcribe(pcm, OPTIONS).text
+    assert "amiable" in transcribe(pcm, OPTIONS, timeouts=Timeouts(close=60)).text
     deepgram_recogniser.call.assert_closed_well()
 """,
     )

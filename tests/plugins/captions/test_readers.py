@@ -96,11 +96,11 @@ def w3c(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def sample() -> tuple[Utterance, ...]:
     """What the recogniser hears in the sample."""
-    from streamclient import transcribe
+    from streamclient import Timeouts, transcribe
     from streamclient.server import LocalServer
 
     with LocalServer(engine="pocketsphinx") as server:
-        utterances = transcribe(str(SAMPLE), url=server.url).utterances
+        utterances = transcribe(str(SAMPLE), url=server.url, timeouts=Timeouts(close=120)).utterances
     assert len(utterances) > 1
     return utterances
 

@@ -1,0 +1,39 @@
+"""Who transcribes, and how long it may take."""
+
+import io
+from contextlib import ExitStack
+
+import pytest
+from attrs import frozen
+
+from streamclient.cli.screen import Screen
+from streamclient.cli.services import choose_service
+from streamclient.settings import Settings
+
+
+@frozen
+class Choice:
+    """What a command was told of the service."""
+
+    url: str | None = None
+    local: bool = False
+    timeout: float | None = None
+    settings: Settings = Settings()
+
+
+@pytest.mark.parametrize(
+    ("choice", "patience"),
+    [
+        (Choice(), 600.0),
+        (Choice(local=True), 600.0),
+        (Choice(local=True, timeout=5.0), 5.0),
+        (Choice(url="ws://127.0.0.1:1"), 30.0),
+        (Choice(url="ws://127.0.0.1:1", timeout=5.0), 5.0),
+    ],
+)
+def test_a_recogniser_on_this_machine_may_take_its_time(choice: Choice, patience: float) -> None:
+    """A slow machine is no server that is gone; what the command line says holds in any case."""
+    with ExitStack() as stack:
+        service = choose_service(choice, "transcribe", Screen(io.StringIO()), stack)
+
+    assert (service.timeouts.send, service.timeouts.close) == (patience, patience)
