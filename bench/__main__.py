@@ -31,7 +31,9 @@ LIVE_STREAMS = 10
 """Live streams at a time; one alone costs too little to be measured within seconds."""
 
 LIVE_SECONDS = 1.0
-SECONDS_AT_FULL_SPEED = 400
+SECONDS_AT_FULL_SPEED = 200
+"""What `BufferPolicy` keeps in memory by default; no final covers any of it, so more would go to disk."""
+
 RESULTS = 2000
 DELAYED_RESULTS = 120
 RESULT_INTERVAL = 0.004
