@@ -70,7 +70,7 @@ class Bench:
     Args:
         url: of the server.
         folder: for what is written.
-        scale: how much is done for one figure; 1.0 gives steady ratios within a minute.
+        scale: how much is done for one figure; 1.0 gives steady ratios within two minutes.
     """
 
     url: str
@@ -242,7 +242,7 @@ def print_table(bench: Bench, rounds: int, only: str) -> None:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="less of everything: seconds instead of a minute")
+    parser.add_argument("--quick", action="store_true", help="less of everything: half a minute instead of two")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each of the two, of which the median counts")
     parser.add_argument("--scale", type=float, default=1.0, help="how much is done in each turn, 1.0 as a rule")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the lines whose title has this text")
