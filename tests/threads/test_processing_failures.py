@@ -117,7 +117,7 @@ def test_what_a_processor_was_not_asked_in_time_it_is_not_asked_later() -> None:
     busy, release, back = threading.Event(), threading.Event(), threading.Event()
 
     class Busy:
-        lane_policy = LanePolicy(process_timeout=0.05)
+        lane_policy = LanePolicy(process_timeout=1.0)
 
         @hookimpl
         def on_open(self) -> None:
