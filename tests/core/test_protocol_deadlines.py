@@ -7,12 +7,12 @@ import pytest
 from attrs import evolve
 
 from streamclient.audio import Span
-from streamclient.core.actions import Frame, FrameKind, HangUp, Wait, Write
-from streamclient.errors import CloseTimeout, ConnectionLost
+from streamclient.core.actions import Connect, Frame, FrameKind, HangUp, Release, Wait, Write
+from streamclient.errors import CloseTimeout, ConnectionLost, RateLimitedError
 from streamclient.events import StreamState
 from streamclient.policies import ReconnectPolicy, Timeouts
 from tests.support.messages import final, interim, summary
-from tests.support.stream import CLOSE_STREAM, FRAME, KEEP_ALIVE, PING, SECOND, TIMEOUTS, Stream
+from tests.support.stream import BROKEN, CLOSE_STREAM, FRAME, KEEP_ALIVE, PING, SECOND, TIMEOUTS, Stream
 
 AT_ONCE = ReconnectPolicy(initial_delay=0.0)
 
@@ -146,6 +146,31 @@ def test_connection_that_dies_before_the_first_ping_is_due_counts_as_a_silent_se
     assert stream.act() == HangUp()
     stream.end(None)
     assert isinstance(stream.protocol.error, CloseTimeout)
+
+
+def test_progress_ends_an_outage_for_good() -> None:
+    """Each break after that has all attempts of the policy for itself."""
+    stream = Stream(reconnect=evolve(AT_ONCE, max_attempts=1)).open()
+    for _ in range(3):
+        stream.protocol.accept(SECOND)
+        stream.written()
+        stream.hear(final("one", 0.0, 1.0))
+        stream.reconnect()
+    assert stream.protocol.stats().reconnects == 3
+
+
+def test_a_service_that_asked_for_peace_gets_it_from_a_client_that_is_closed_meanwhile() -> None:
+    """close() wakes a client that waits to try again, but not before the time of Retry-After."""
+    stream = Stream(reconnect=evolve(AT_ONCE, initial_delay=60.0, max_delay=60.0)).open()
+    stream.protocol.receive_end(None, BROKEN)
+    assert isinstance(stream.act(), Release)
+    stream.now += 60.0
+    assert stream.act() == Connect()
+    stream.protocol.connect_failed(RateLimitedError("busy", retryable=True, retry_after=7.0), stream.now)
+    stream.protocol.request_close(stream.now)
+    assert stream.wakes_in() == 7.0
+    stream.now += 7.0
+    assert stream.act() == Connect()
 
 
 def test_silence_before_closing_does_not_count() -> None:
