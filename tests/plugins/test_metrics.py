@@ -318,6 +318,21 @@ class TestPrometheus:
         assert samples["streamclient_result_latency_seconds_bucket 0.3"] == 0
         assert samples["streamclient_result_latency_seconds_bucket 0.5"] == 1
 
+    def test_the_file_is_written_again_after_a_while_and_at_the_end(self, play: Play, view: View) -> None:
+        """Not at each of many results; a plugin object that serves another stream counts its first words, too."""
+        plugin, path = Metrics(path=Path("metrics.prom"), interval=600.0), Path("metrics.prom")
+        words = next(event for event in EVENTS if isinstance(event, Results))
+
+        for _ in range(2):
+            play(plugin, [Opened(), words], view)
+            path.unlink(missing_ok=True)
+            play(plugin, [words], view)
+            assert not path.exists()
+            play(plugin, [Closed(Transcript())], view)
+
+        samples = parsed(path.read_text(), view.options.model)
+        assert samples["streamclient_first_result_latency_seconds_count"] == 2
+
     def test_the_file_can_be_named_after_the_process(self, play: Play, view: View) -> None:
         """Several of them do not overwrite each other's."""
         play("metrics:path=m-{pid}.prom", [Opened(), Closed(Transcript())], view)
