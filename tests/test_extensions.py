@@ -75,6 +75,8 @@ BROKEN = {
     "stranger_typo": "from streamclient import hookimpl\n@hookimpl\ndef register_comands(cli): ...",
     "stranger_none": "x = 1",
     "stranger_raises": "from streamclient import hookimpl\n@hookimpl\ndef register_commands(cli): 1 / 0",
+    "stranger_quits": "from streamclient import hookimpl as h\n@h\ndef register_engines(register): raise SystemExit(3)",
+    "stranger_rival": "from streamclient import hookimpl as h\n@h\ndef register_sources(register): register('tape', int)",
     "stranger_misuses": "from streamclient import hookimpl as h\n@h\ndef register_sources(register): register('x', 5)",
 }
 
@@ -126,7 +128,7 @@ def test_broken_extensions_are_reported_and_skipped(caplog: pytest.LogCaptureFix
     assert main.get_command(click.Context(main), "shout") is not None
     registered("register_engines", frozenset({"pocketsphinx"}))
 
-    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 7
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 9
     for said in (
         "The extension gone (stranger_gone of stranger) is skipped: Plugin 'gone' cannot be imported: SystemExit",
         "there is no hook 'register_comands'; did you mean 'register_commands'?",
@@ -135,6 +137,8 @@ def test_broken_extensions_are_reported_and_skipped(caplog: pytest.LogCaptureFix
         "register takes a name and something to call, not 'x' and 5",
         "register_commands: 'transcribe' exists already",
         "register_engines: 'pocketsphinx' exists already",
+        "register_engines failed: SystemExit: 3",
+        "The extension rival (stranger_rival of stranger) is skipped: register_sources: 'tape' exists already",
     ):
         assert said in caplog.text
 
