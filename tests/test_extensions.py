@@ -76,7 +76,7 @@ BROKEN = {
     "stranger_none": "x = 1",
     "stranger_raises": "from streamclient import hookimpl\n@hookimpl\ndef register_commands(cli): 1 / 0",
     "stranger_quits": "from streamclient import hookimpl as h\n@h\ndef register_engines(register): raise SystemExit(3)",
-    "stranger_rival": "from streamclient import hookimpl as h\n@h\ndef register_sources(register): register('tape', int)",
+    "stranger_rival": "import streamclient as s\n@s.hookimpl\ndef register_sources(register): register('tape', int)",
     "stranger_misuses": "from streamclient import hookimpl as h\n@h\ndef register_sources(register): register('x', 5)",
 }
 
