@@ -28,7 +28,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from streamclient.server.connection import serve_connection
 from streamclient.server.connections import Connection, Connections
 from streamclient.server.engines import Engine, load_engine
-from streamclient.server.errors import ServerStartError
+from streamclient.server.errors import EngineError, ServerStartError
 from streamclient.server.handshake import answer_json, check_credentials, refuse, select_subprotocol
 from streamclient.server.listener import Listener
 from streamclient.server.page import answer_page, load_page
@@ -128,6 +128,7 @@ class LocalServer:
             self._stopped.clear()
             self._listener.start()
         atexit.register(self.stop)
+        self.engine.open()
         log.info("listening at %s with the engine %s", self.url, self.engine.name)
 
     def stop(self, grace: float = 0.0) -> None:
@@ -148,6 +149,7 @@ class LocalServer:
             self._connections.wait(grace)
             self._connections.end(STOP_BUDGET)
             listener.join(STOP_BUDGET)  # also those that were not known as connections yet
+            self.engine.close()
             self._stopped.set()
         atexit.unregister(self.stop)
         log.info("stopped")
@@ -233,6 +235,9 @@ class LocalServer:
         )
         try:
             serve_connection(connection, protocol, connection.backlog)
+        except EngineError as error:
+            log.error("%s: %s", request_id, error)
+            connection.close(1011, error.message)
         except Exception:
             log.exception("%s: the stream failed", request_id)
             connection.close(1011)

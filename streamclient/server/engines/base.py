@@ -146,3 +146,9 @@ class Engine(abc.ABC):
         Args:
             language: the BCP-47 tag the client asked for (``"en"`` if it did not ask).
         """
+
+    def open(self) -> None:  # noqa: B027 - optional
+        """Get ready: called by a server that has started, and is not to keep it waiting."""
+
+    def close(self) -> None:  # noqa: B027 - optional
+        """Give back what no stream uses: called by a server that stops, while another one may go on with the engine."""

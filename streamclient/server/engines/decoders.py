@@ -1,0 +1,267 @@
+"""Where pocketsphinx decodes: in processes that are forked from one with the model, or else in the caller's thread.
+
+================================  ====================================================================
+who                               owns alone
+================================  ====================================================================
+:class:`DecoderPool`              the decoders nobody has leased, and the spare one
+the thread of a stream            the decoder it has leased, with its socket
+:class:`ForkServer`               the process that forks the others, and the socket that keeps it alive
+================================  ====================================================================
+
+A decoder's process lives as long as its socket is open, and as the fork server; that one as long as its own socket. So
+none survives the process that uses them, however that ends.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from streamclient.server.engines.utterances import PROGRAM, Segment, UtteranceDecoder
+from streamclient.server.errors import EngineError
+
+__all__ = ["CAN_FORK", "Decoder", "DecoderPool"]
+
+log = logging.getLogger("streamclient.server")
+
+CAN_FORK = hasattr(os, "fork") and bool(sys.executable) and not getattr(sys, "frozen", False)
+"""Whether there can be processes: not on Windows, nor where the program of this process is not Python."""
+PATIENCE = 60.0
+"""Seconds to wait for a decoder to take or to answer something, many times as long as many busy ones need."""
+
+
+class Decoder(Protocol):
+    """Decodes one utterance at a time (see :class:`~streamclient.server.engines.utterances.UtteranceDecoder`)."""
+
+    failed: bool
+
+    def begin(self, running: str | None) -> None:
+        """Begin an utterance, whatever became of the one before."""
+
+    def feed(self, audio: bytes) -> None:
+        """Take its next audio; never nothing."""
+
+    def words(self) -> list[Segment]:
+        """Return what it sounds like so far."""
+
+    def finish(self) -> tuple[list[Segment], str]:
+        """Return what it was, and the mean of the stream."""
+
+
+class DecoderPool:
+    """Decoders: made when first needed, up to a limit, and one spare.
+
+    The spare one is used for a whole utterance at a time and never across calls: a thread that waits for it holds
+    nothing another thread waits for, except decoders that are never waited for.
+
+    Args:
+        limit: how many are leased at a time.
+        processes: whether they are processes.
+    """
+
+    def __init__(self, limit: int, processes: bool) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._fork_server = ForkServer() if processes else None
+        self._free: list[Decoder] = []
+        self._used = 0
+        self._leases = threading.BoundedSemaphore(limit)
+        self._spare = threading.Lock()
+
+    def open(self) -> None:
+        """Load the model, where that does not keep the caller waiting."""
+        with contextlib.suppress(EngineError):  # a stream is going to meet it, and has somebody to tell
+            if self._fork_server:
+                self._fork_server.start()
+
+    def lease(self) -> Decoder | None:
+        """Take a decoder; ``None`` if all are busy."""
+        if not self._leases.acquire(blocking=False):
+            return None
+        try:
+            return self._take()
+        except BaseException:
+            self._leases.release()
+            raise
+
+    def give_back(self, decoder: Decoder) -> None:
+        """Return a leased decoder."""
+        self._put(decoder)
+        self._leases.release()
+
+    @contextlib.contextmanager
+    def spare(self) -> Iterator[Decoder]:
+        """Use one more decoder, for one utterance from beginning to end."""
+        with self._spare:
+            decoder = self._take()
+            try:
+                yield decoder
+            finally:
+                self._put(decoder)
+
+    def close(self) -> None:
+        """End all of them, unless one is used: by a stream of another server, whose end is going to be later."""
+        with self._lock:
+            if self._used:
+                return
+            self._free.clear()
+            fork_server, self._fork_server = self._fork_server, self._fork_server and ForkServer()
+        if fork_server:
+            fork_server.close()
+
+    def _take(self) -> Decoder:
+        with self._lock:
+            self._used += 1
+            if self._free:
+                return self._free.pop()
+        try:
+            return self._fork_server.fork() if self._fork_server else UtteranceDecoder()
+        except BaseException:
+            with self._lock:
+                self._used -= 1
+            raise
+
+    def _put(self, decoder: Decoder) -> None:
+        with self._lock:
+            self._used -= 1
+            if not decoder.failed:
+                self._free.append(decoder)
+
+
+class RemoteDecoder:
+    """A decoder in a process of its own, at the other end of a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(PATIENCE)
+        self.failed = False
+        self._connection = connection
+        self._answers = connection.makefile("rb")
+
+    def begin(self, running: str | None) -> None:
+        """Tell it."""
+        self._tell("begin", running)
+
+    def feed(self, audio: bytes) -> None:
+        """Send the audio; waits while there is more on the way than the socket holds."""
+        self._tell("feed", len(audio), audio)
+
+    def words(self) -> list[Segment]:
+        """Ask for them."""
+        self._tell("words")
+        words: list[Segment] = self._answer()
+        return words
+
+    def finish(self) -> tuple[list[Segment], str]:
+        """Ask for them."""
+        self._tell("finish")
+        words, mean = self._answer()
+        return words, mean
+
+    def _tell(self, call: str, argument: object = None, audio: bytes = b"") -> None:
+        try:
+            self._connection.sendall(json.dumps([call, argument]).encode() + b"\n" + audio)
+        except OSError as error:
+            raise self._failure() from error
+
+    def _answer(self) -> Any:
+        try:
+            line = self._answers.readline()
+        except OSError as error:
+            raise self._failure() from error
+        if not line.endswith(b"\n"):
+            raise self._failure()
+        return json.loads(line)
+
+    def _failure(self) -> EngineError:
+        self.failed = True
+        self._connection.close()
+        return EngineError("The process that recognised this stream has failed.")
+
+
+class ForkServer:
+    """Runs the program :mod:`~streamclient.server.engines.utterances`, from its first use until it is closed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # one at a time starts it or asks it, which takes some milliseconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket
+        self._end: weakref.finalize[..., ForkServer]
+
+    def start(self) -> None:
+        """Have it running; it loads its model meanwhile.
+
+        Raises:
+            EngineError: it cannot be run.
+        """
+        with self._lock, _no_os_error():
+            self._started()
+
+    def fork(self) -> RemoteDecoder:
+        """Make a decoder; it answers when the model is loaded.
+
+        Raises:
+            EngineError: the program cannot be run.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock, _no_os_error():
+            try:
+                socket.send_fds(self._started(), [b"\0"], [theirs.fileno()])
+            except OSError:
+                log.warning("the process with the model of pocketsphinx has ended; another one is started")
+                self._forget()
+                socket.send_fds(self._started(), [b"\0"], [theirs.fileno()])
+        return RemoteDecoder(ours)
+
+    def close(self) -> None:
+        """End it and all its decoders."""
+        if self._process:
+            self._end()
+
+    def _started(self) -> socket.socket:
+        if self._process is None:
+            self._control, theirs = socket.socketpair()
+            self._control.settimeout(PATIENCE)
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - this Python, and a file of ours
+                    [sys.executable, "-I", PROGRAM, *sys.path],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,  # what a terminal sends when Ctrl-C is pressed is not for it
+                )
+            self._end = weakref.finalize(self, _end, self._process, self._control, os.getpid())
+        return self._control
+
+    def _forget(self) -> None:
+        """Another one is needed; streams that have a decoder of this one keep it."""
+        assert self._process
+        self._end.detach()
+        self._control.close()
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+
+def _end(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:
+    control.close()
+    if os.getpid() == owner:  # not in a fork of this process
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def _no_os_error() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            f"The process that recognises cannot be run: {error}", hint="It can do without: pocketsphinx:processes=no"
+        ) from error
