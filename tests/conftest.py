@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from streamclient.testing.leaks import no_thread_left
 from streamclient.testing.schema import UnfaithfulMessage, check_message
+from tests.support.processes import decoders
 
 settings.register_profile("same", deadline=None, max_examples=20, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=explore
@@ -69,6 +70,17 @@ def no_thread_survives() -> Iterator[None]:
     """Fail a test that leaves a thread of ours running."""
     with no_thread_left():
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_process_survives() -> Iterator[None]:
+    """Fail a test that leaves a process of a recogniser running."""
+    if "streamclient.server.engines.decoders" not in sys.modules:  # a test that recognises nothing does not pay
+        yield
+        return
+    before = decoders()
+    yield
+    assert not decoders() - before, "a server was not stopped, or an engine not closed"
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from streamclient.server.connection import serve_connection
 from streamclient.server.connections import Connection, Connections
 from streamclient.server.engines import Engine, load_engine
-from streamclient.server.errors import EngineError, ServerStartError
+from streamclient.server.errors import ServerStartError
 from streamclient.server.handshake import answer_json, check_credentials, refuse, select_subprotocol
 from streamclient.server.listener import Listener
 from streamclient.server.page import answer_page, load_page
@@ -235,12 +235,6 @@ class LocalServer:
         )
         try:
             serve_connection(connection, protocol, connection.backlog)
-        except EngineError as error:
-            log.error("%s: %s", request_id, error)
-            connection.close(1011, error.message)
-        except Exception:
-            log.exception("%s: the stream failed", request_id)
-            connection.close(1011)
         finally:
             log.info("%s: ended with %s after %s", request_id, connection.close_code, protocol.summary)
 

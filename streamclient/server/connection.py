@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
 from streamclient.server.callback import CallbackLost, open_callback
+from streamclient.server.errors import EngineError
 from streamclient.server.protocol import Close, ListenProtocol, Output
 
 __all__ = ["Backlog", "serve_connection"]
@@ -33,6 +34,8 @@ log = logging.getLogger("streamclient.server")
 
 THROTTLED_BACKLOG = 32 << 10
 """Bytes that may wait where the client is held to a pace: a second of 16 kHz ``linear16``."""
+LONGEST_REASON = 123
+"""Bytes of a close frame that can say why."""
 FRAME_OVERHEAD = 128
 """Bytes a waiting frame costs besides its content, so that a flood of tiny frames is bounded too."""
 
@@ -130,12 +133,23 @@ def serve_connection(connection: ServerConnection, protocol: ListenProtocol, bac
         log.debug("%s: the client has gone", protocol.request_id)
     except CallbackLost as error:
         log.warning("%s: %s", protocol.request_id, error)
-        connection.close(1011)
+        _break_off(connection, backlog)
+    except EngineError as error:
+        log.error("%s: %s", protocol.request_id, error)
+        _break_off(connection, backlog, error.message)
+    except Exception:
+        log.exception("%s: the stream failed", protocol.request_id)
+        _break_off(connection, backlog)
     finally:
         protocol.abandon()
         backlog.ignore()
         connection.close()
         reader.join()  # the connection is closed, so it ends
+
+
+def _break_off(connection: ServerConnection, backlog: Backlog, reason: str = "") -> None:
+    backlog.ignore()  # or the reader may wait for room, and the client's answer is never read
+    connection.close(1011, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
 
 
 def _read(connection: ServerConnection, backlog: Backlog) -> None:

@@ -23,6 +23,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from streamclient.server.engines.utterances import PROGRAM, Segment, UtteranceDecoder
@@ -32,8 +33,8 @@ __all__ = ["CAN_FORK", "Decoder", "DecoderPool"]
 
 log = logging.getLogger("streamclient.server")
 
-CAN_FORK = hasattr(os, "fork") and bool(sys.executable) and not getattr(sys, "frozen", False)
-"""Whether there can be processes: not on Windows, nor where the program of this process is not Python."""
+CAN_FORK = hasattr(os, "fork") and Path(PROGRAM).is_file() and bool(sys.executable) and not hasattr(sys, "frozen")
+"""Whether there can be processes: not on Windows, nor where Python or what it is to run is no file."""
 PATIENCE = 60.0
 """Seconds to wait for a decoder to take or to answer something, many times as long as many busy ones need."""
 
@@ -54,6 +55,9 @@ class Decoder(Protocol):
 
     def finish(self) -> tuple[list[Segment], str]:
         """Return what it was, and the mean of the stream."""
+
+    def close(self) -> None:
+        """End for good."""
 
 
 class DecoderPool:
@@ -112,8 +116,10 @@ class DecoderPool:
         with self._lock:
             if self._used:
                 return
-            self._free.clear()
+            decoders, self._free = self._free, []
             fork_server, self._fork_server = self._fork_server, self._fork_server and ForkServer()
+        for decoder in decoders:
+            decoder.close()
         if fork_server:
             fork_server.close()
 
@@ -165,6 +171,11 @@ class RemoteDecoder:
         words, mean = self._answer()
         return words, mean
 
+    def close(self) -> None:
+        """End the process."""
+        self._answers.close()
+        self._connection.close()
+
     def _tell(self, call: str, argument: object = None, audio: bytes = b"") -> None:
         try:
             self._connection.sendall(json.dumps([call, argument]).encode() + b"\n" + audio)
@@ -182,7 +193,7 @@ class RemoteDecoder:
 
     def _failure(self) -> EngineError:
         self.failed = True
-        self._connection.close()
+        self.close()
         return EngineError("The process that recognised this stream has failed.")
 
 
@@ -211,10 +222,10 @@ class ForkServer:
             EngineError: the program cannot be run.
         """
         ours, theirs = socket.socketpair()
-        with theirs, self._lock, _no_os_error():
+        with _closed_on_failure(ours), theirs, self._lock, _no_os_error():
             try:
                 socket.send_fds(self._started(), [b"\0"], [theirs.fileno()])
-            except OSError:
+            except BrokenPipeError:
                 log.warning("the process with the model of pocketsphinx has ended; another one is started")
                 self._forget()
                 socket.send_fds(self._started(), [b"\0"], [theirs.fileno()])
@@ -228,14 +239,14 @@ class ForkServer:
     def _started(self) -> socket.socket:
         if self._process is None:
             self._control, theirs = socket.socketpair()
-            self._control.settimeout(PATIENCE)
-            with theirs:
+            with _closed_on_failure(self._control), theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - this Python, and a file of ours
                     [sys.executable, "-I", PROGRAM, *sys.path],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,  # what a terminal sends when Ctrl-C is pressed is not for it
                 )
+            self._control.settimeout(PATIENCE)
             self._end = weakref.finalize(self, _end, self._process, self._control, os.getpid())
         return self._control
 
@@ -265,3 +276,12 @@ def _no_os_error() -> Iterator[None]:
         raise EngineError(
             f"The process that recognises cannot be run: {error}", hint="It can do without: pocketsphinx:processes=no"
         ) from error
+
+
+@contextlib.contextmanager
+def _closed_on_failure(connection: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise

@@ -99,6 +99,9 @@ class UtteranceDecoder:
         self._stop()
         return _segments(self.decoder), self.decoder.get_cmn(True)
 
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
     def _start(self) -> None:
         """Decode what is held, from its beginning."""
         self._stop()
