@@ -38,6 +38,9 @@ CAN_FORK = hasattr(os, "fork") and Path(PROGRAM).is_file() and bool(sys.executab
 PATIENCE = 60.0
 """Seconds to wait for a decoder to take or to answer something, many times as long as many busy ones need."""
 
+AHEAD = 32 << 10
+"""Bytes of audio, about a second, on the way to a decoder: it decodes them even if its stream ends meanwhile."""
+
 
 class Decoder(Protocol):
     """Decodes one utterance at a time (see :class:`~streamclient.server.engines.utterances.UtteranceDecoder`)."""
@@ -147,6 +150,7 @@ class RemoteDecoder:
 
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(PATIENCE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD)
         self.failed = False
         self._connection = connection
         self._answers = connection.makefile("rb")

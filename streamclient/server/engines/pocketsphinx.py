@@ -23,7 +23,7 @@ class PocketsphinxEngine(Engine):
 
     Args:
         decoders: how many utterances are recognised while they are spoken; others are when they are over, one after
-            the other. Default: four for each processor; without processes, where each takes 95 MB, one.
+            the other. Default: two for each processor; without processes, where each takes 95 MB, one.
         processes: whether each decoder is a process of its own, so that all processors are used, and a crash costs one
             stream; together they take 100 MB, and 30 MB each. Default: wherever a process can fork, so not on Windows.
     """
@@ -32,7 +32,7 @@ class PocketsphinxEngine(Engine):
 
     def __init__(self, decoders: int | None = None, processes: bool = CAN_FORK) -> None:
         processors = os.cpu_count() or 1
-        self.pool = DecoderPool(decoders or (4 * processors if processes else processors), processes)
+        self.pool = DecoderPool(decoders or (2 * processors if processes else processors), processes)
 
     @property
     def model(self) -> Model:
