@@ -259,3 +259,18 @@ def test_table_of_transitions_is_closed() -> None:
     reached = {state for targets in TRANSITIONS.values() for state in targets.values()}
     assert reached <= TRANSITIONS.keys()
     assert {state for state, targets in TRANSITIONS.items() if not targets} == {StreamState.CLOSED, StreamState.FAILED}
+
+
+def test_final_that_claims_more_than_was_sent_costs_no_word() -> None:
+    """Only what a service can have heard counts as heard: what comes after it is heard on the next connection."""
+    stream = Stream(reconnect=ReconnectPolicy(initial_delay=0.0)).open()
+    stream.protocol.accept(SECOND)
+    stream.written()
+    stream.hear(final("one", 0.0, 1.5))
+    stream.protocol.accept(SECOND)
+    stream.reconnect()
+    assert len(b"".join(bytes(frame.payload) for frame in stream.written())) == len(SECOND)  # type: ignore[arg-type]
+    stream.hear(final("two", 0.0, 1.0))
+    stream.close()
+    stream.end()
+    assert [word.word for word in stream.protocol.transcript().words] == ["one", "two"]
