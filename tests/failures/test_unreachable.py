@@ -17,7 +17,7 @@ from tests.support.service import SOON
 @contextmanager
 def no_such_name() -> Iterator[dict[str, Any]]:
     """A name that is reserved for not being there (RFC 6761)."""
-    yield {"url": "ws://no-such-host.invalid"}
+    yield {"url": "ws://no-such-host.invalid", "timeouts": Timeouts(connect=SOON)}
 
 
 @contextmanager
