@@ -339,6 +339,7 @@ def test_an_exception_in_the_block_aborts_and_stays_the_callers() -> None:
     with serving(lambda call: call.read_to_end()) as service:
         with pytest.raises(ZeroDivisionError), StreamClient(RAW, url=service.url) as client:
             client.send(SECOND)
+            service.wait_for_call()
             raise ZeroDivisionError
         assert client.state is StreamState.CLOSED
         assert not client.transcript.complete

@@ -96,7 +96,7 @@ with StreamClient(options, url=url, plugins=[Plugin()]) as client:
 
     assert (ended.code, ended.out) == (expected, ["closed False"]), ended.err
     assert "at exit" not in ended.err
-    assert CLOSE_STREAM not in service.call.frames
+    assert not any(CLOSE_STREAM in call.frames for call in service.calls)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,7 @@ def test_without_a_handler_sigterm_kills(service: Service) -> None:
     """The library installs no signal handler; what a signal does is the program's own decision."""
     program = Program(IMPORTS, OPEN, "say('open'); signal.pause()", url=service.url)
     assert program.wait_for_line() == "open"
+    service.wait_for_call()
     program.terminate()
     ended = program.end()
 
