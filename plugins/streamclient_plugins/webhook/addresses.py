@@ -6,6 +6,9 @@ __all__ = ["is_public"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is given out; much of the rest, site-local addresses too, ``ipaddress`` takes for global."""
+
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 IPV4_BITS = 0xFFFFFFFF
 
@@ -17,7 +20,10 @@ def is_public(text: str) -> bool:
         text: an IPv4 or IPv6 address, as the system writes it.
     """
     address = ipaddress.ip_address(text.partition("%")[0])
-    return all(one.is_global and not one.is_multicast for one in (address, *_inside(address)))
+    inside = _inside(address)
+    if isinstance(address, ipaddress.IPv6Address) and address not in UNICAST and not inside:
+        return False
+    return all(one.is_global and not one.is_multicast for one in (address, *inside))
 
 
 def _inside(address: Address) -> list[Address]:

@@ -123,7 +123,7 @@ def read_retry_after(value: str | None, now: float) -> float:
         return float(value[:9])
     try:
         date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     if date.tzinfo is None:  # "-0000" says that the zone is not known; HTTP dates are always UTC
         date = date.replace(tzinfo=timezone.utc)

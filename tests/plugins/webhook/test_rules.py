@@ -78,7 +78,8 @@ def test_letters_that_failed_together_come_back_apart(tries: int, spread: float)
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [("120", 120), (" 0 ", 0), ("99999999999999", 999999999), (None, 0), ("", 0), ("soon", 0), ("-5", 0), ("1.5", 0),
-     ("٣", 0), ("Mon, 99 Foo 2026 00:00:00 GMT", 0)],
+     ("٣", 0), ("Mon, 99 Foo 2026 00:00:00 GMT", 0), (f"Mon, 01 Jan 2027 00:00:00 +{10**18}", 0),
+     (f"Mon, 01 Jan {10**20} 00:00:00 GMT", 0)],
 )  # fmt: skip
 def test_retry_after_in_seconds(value: str | None, seconds: float) -> None:
     """What cannot be understood asks for nothing."""
