@@ -6,6 +6,7 @@ Each plugin has a pluggy manager of its own, so that no plugin can stop, reorder
 import inspect
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from types import FunctionType, MethodType
 from typing import get_type_hints
 
 import pluggy
@@ -16,6 +17,9 @@ from streamclient.hookspecs import PROJECT
 from streamclient.plugin_options import nearest
 
 __all__ = ["callers_of", "check_hooks", "hook_names", "hooks_of"]
+
+HOOKABLE = (FunctionType, MethodType, staticmethod, classmethod)
+"""What can be a hook, as it is found without asking the plugin."""
 
 
 def hook_names(specs: type) -> tuple[str, ...]:
@@ -76,15 +80,21 @@ def check_hooks(name: str, target: object, specs: type) -> bool:
         _check_hook(name, marked, specs)
     hooks = {marked.hook for marked in found}
     for hook in hook_names(specs):
-        if hook not in hooks and inspect.isroutine(inspect.getattr_static(target, hook, None)):
-            raise PluginError(f"Plugin {name!r}: {hook} is not marked as a hook", hint="Put @hookimpl right above it.")
+        if hook not in hooks:
+            there = inspect.getattr_static(target, hook, None)
+            _check_uncalled(f"Plugin {name!r}: {hook}", there, getattr(specs, hook))
     return bool(found)
 
 
 class _Manager(pluggy.PluginManager):
     def parse_hookimpl_opts(self, plugin: object, name: str) -> "pluggy.HookimplOpts | None":
-        """Special methods are no hooks, and there are so many that asking pluggy of each takes the time of a stream."""
-        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+        """Special methods are no hooks, and there are so many that asking pluggy of each takes the time of a stream.
+
+        Nor are properties and slots. Pluggy before 1.7 reads them, and a slot may be empty.
+        """
+        if name.startswith("__") or not isinstance(inspect.getattr_static(plugin, name, None), HOOKABLE):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
 
 
 @frozen
@@ -144,6 +154,14 @@ def _check_hook(name: str, marked: _Marked, specs: type) -> None:
             f"Plugin {name!r}: {hook} would never run, because it is async or has a yield",
             hint="A hook is a plain function; it runs in a thread of its own and may block.",
         )
+
+
+def _check_uncalled(where: str, there: object, spec: object) -> None:
+    """Refuse what is called like a hook and would silently be none; a class may inherit those of the specification."""
+    if inspect.getattr_static(there, f"{PROJECT}_impl", None):
+        raise PluginError(f"{where} is marked as a hook, but is no function", hint="Put @hookimpl right above a def.")
+    if inspect.isroutine(there) and there is not spec:
+        raise PluginError(f"{where} is not marked as a hook", hint="Put @hookimpl right above it.")
 
 
 @lru_cache

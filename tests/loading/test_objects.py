@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from streamclient import PluginError, hookimpl
+from streamclient.hookspecs import StreamHooks
 from streamclient.plugins import load_plugins
 from tests.support.plugins import Final, only, refusal
 
@@ -140,6 +141,25 @@ class TestHookChecks:
 
         assert refusal(Forgot()) == "Plugin 'Forgot': on_close is not marked as a hook. Put @hookimpl right above it."
 
+    @pytest.mark.parametrize(
+        "wrapped", [functools.partial(print), functools.partialmethod(print), functools.cache(print)]
+    )
+    def test_a_mark_on_what_is_no_function_is_refused(self, wrapped: Any) -> None:
+        """It would be a hook that is silently never called."""
+        marked = type("Marked", (Final,), {"on_close": hookimpl(wrapped)})
+
+        said = "Plugin 'Marked': on_close is marked as a hook, but is no function. Put @hookimpl right above a def."
+        assert refusal(marked()) == said
+
+    def test_a_plugin_may_inherit_from_the_specification(self) -> None:
+        """An editor then knows the hooks; those that it leaves out are not its own."""
+
+        class Helped(StreamHooks):
+            @hookimpl
+            def on_final(self, stream: object, result: object) -> None: ...
+
+        assert only(Helped).hooks == only(Helped()).hooks == {"on_final"}
+
     def test_an_argument_that_pluggy_would_not_give_is_refused(self) -> None:
         """It would silently keep its default, or fail at every event; an argument of the plugin's own is its matter."""
 
@@ -262,17 +282,19 @@ class TestHookChecks:
         assert refusal(clever()).startswith("Plugin 'Clever'")
         assert "nothing here" in refusal(clever())
 
-    def test_a_property_that_raises_is_no_bare_error(self) -> None:
-        """A newer pluggy does not read properties; with an older one the plugin is refused by name."""
+    def test_what_is_computed_is_not_read(self) -> None:
+        """A property may raise or take its time, and a slot may be empty still, with every pluggy."""
 
-        class Clever(Final):
+        @attrs.define
+        class Lazy(Final):
+            connection: object = attrs.field(init=False)
+
             @property
             def device(self) -> object:
                 raise LookupError("no such device")
 
-        try:
-            hooks = only(Clever()).hooks
-        except PluginError as error:
-            assert error.message == "Plugin 'Clever' is not valid: no such device"  # noqa: PT017 - one of two ways
-        else:
-            assert hooks == {"on_final"}
+            @functools.cached_property
+            def model(self) -> object:
+                raise MemoryError("no room for a model")
+
+        assert only(Lazy()).hooks == {"on_final"}
