@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -33,9 +35,10 @@ Extensions need no switch: they add commands, kinds of audio and recognisers as 
 """
 
 LONGEST_DEFAULT = 60
+LONGEST_LINE = 100
 
 
-@click.command("plugins", epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.command("plugins", epilog=EPILOG, context_settings={"max_content_width": LONGEST_LINE})
 @click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of text.")
 @click.pass_context
@@ -58,7 +61,8 @@ def command(ctx: click.Context, names: Sequence[str], *, as_json: bool) -> int:
     elif not found:
         click.echo("No plugins are installed.", err=True)
     else:
-        click.echo("\n\n".join(map(_explanation if names else _paragraph, found)))
+        text = "\n\n".join(map(_explanation if names else _paragraph, found))
+        click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
     return UNEXPECTED if names and broken else DONE
 
 
@@ -100,18 +104,20 @@ def kind_of(plugin: "Found") -> str:
     return "plugin" if isinstance(plugin, FoundPlugin) else "extension"
 
 
-def _head(plugin: "Found") -> list[str]:
-    """What it is, and what is wrong with it."""
+def _title(plugin: "Found") -> str:
     extension = "  extension" if kind_of(plugin) == "extension" else ""
     source = f"  {plugin.distribution} {plugin.version}" if plugin.distribution else ""
-    lines = [f"{click.style(plugin.name, bold=True)}{source}  ({plugin.origin}){extension}"]
-    if plugin.error:
-        return [*lines, f"  error: {printable(plugin.error)}"]
-    return [*lines, f"  {_plain(plugin.description)}"] if plugin.description else lines
+    return f"{click.style(plugin.name, bold=True)}{source}  ({plugin.origin}){extension}"
+
+
+def _about(plugin: "Found") -> str:
+    """What it is, or what is wrong with it."""
+    return f"error: {printable(plugin.error)}" if plugin.error else _plain(plugin.description)
 
 
 def _paragraph(plugin: "Found") -> str:
-    lines = _head(plugin)
+    about = _about(plugin)
+    lines = [_title(plugin), f"  {about}"] if about else [_title(plugin)]
     if not plugin.error:
         lines += [f"  option {option.name}: {_option(option)}" for option in plugin.options]
         lines.append(f"  hooks: {', '.join(plugin.hooks) or 'none'}")
@@ -119,8 +125,11 @@ def _paragraph(plugin: "Found") -> str:
 
 
 def _explanation(plugin: "Found") -> str:
-    formatter = click.HelpFormatter(max_width=100)
-    formatter.write("\n".join([*_head(plugin), ""]))
+    formatter = click.HelpFormatter(width=min(shutil.get_terminal_size().columns, LONGEST_LINE) - 2)
+    formatter.write(f"{_title(plugin)}\n")
+    if about := _about(plugin):
+        with formatter.indentation():
+            formatter.write_text(about)
     if plugin.error:
         return formatter.getvalue().rstrip()
     if kind_of(plugin) == "plugin":

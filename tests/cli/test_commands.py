@@ -1,6 +1,9 @@
 """``plugins``, ``--help`` and what is asked for wrongly."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,28 @@ def test_a_plugin_is_explained(capsys: Capture) -> None:
     assert "--plugin sqlite:path=transcripts.db\n" in out
     assert "register_commands  Add commands to the command line" in out
     assert "captions" not in out
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_an_explanation_fits_the_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """All that has room to be broken."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = invoke(capsys, ["plugins", "webhook"])
+    title, *about = out[: out.index("\n\n")].splitlines()
+    lines = [*about, *out[out.index("Options:") :].splitlines()]
+    assert title.startswith("webhook  streamclient ")
+    assert " ".join(map(str.strip, about)).startswith("Post events as JSON to a URL, signed as")
+    assert max(map(len, lines)) <= columns
+
+
+@pytest.mark.parametrize(("no_color", "is_plain"), [("", False), ("1", True)])
+def test_names_are_bold_unless_no_color_is_set(no_color: str, *, is_plain: bool) -> None:
+    """On a terminal; in a pipe they never are."""
+    screen, terminal = os.openpty()
+    command = [sys.executable, "-m", "streamclient", "plugins", "log"]
+    with os.fdopen(screen, "rb", buffering=0) as shown, os.fdopen(terminal, "wb") as output:
+        subprocess.run(command, stdout=output, env={**os.environ, "NO_COLOR": no_color}, check=True, timeout=60)
+        assert (b"\x1b" not in shown.read(64)) is is_plain
 
 
 def test_a_file_is_explained(tmp_path: Path, capsys: Capture) -> None:
