@@ -159,9 +159,11 @@ class Dispatcher:
             self._processing.wait(Deadline(HASTE))
 
     def after_fork(self) -> None:
-        """In a forked child: the lanes' threads are gone, and may have held the lock."""
+        """In a forked child: the lanes' threads are gone, and may have held the locks."""
         self._lock = threading.Lock()
         self._failures.after_fork()
+        for lane in self._lanes:
+            lane.inbox.after_fork()
 
     def _plugin_failed(self, failure: PluginFailed) -> None:
         """Log, count, and show to the other plugins; a failure to bear the sight of one is not shown again."""

@@ -123,6 +123,10 @@ class Inbox:
         with self._lock:
             return sum(event is not END for event in self._events)
 
+    def after_fork(self) -> None:
+        """In a forked child: the threads are gone, and may have held the lock."""
+        self._lock = threading.Lock()
+
     @property
     def is_full(self) -> bool:
         """Whether as many events wait as may."""

@@ -88,6 +88,45 @@ wait(fork(child))
     assert_undisturbed(service, run(IMPORTS, FORK, OPEN, code, GO_ON, url=service.url), "read")
 
 
+def test_a_child_waits_for_no_lock_of_a_thread_that_is_not_there(service: Service) -> None:
+    """Whichever locks the parent's threads hold when it forks, the child reads all and is refused the rest."""
+    code = """
+from collections import deque
+import gc
+
+def locks_in(thing, seen):
+    kind = type(thing)
+    if isinstance(thing, type) or kind.__name__ == "Bell" or id(thing) in seen:
+        return
+    seen[id(thing)] = thing
+    if kind is type(threading.Lock()):
+        yield thing
+    elif kind.__module__.startswith("streamclient") or kind in (list, tuple, dict, deque, threading.Condition):
+        for part in gc.get_referents(thing):
+            yield from locks_in(part, seen)
+
+def child():
+    signal.alarm(30)  # one that hangs would outlive the test
+    client.state, client.transcript, client.stats, client.request_ids, repr(client)
+    for use in (lambda: client.send(b"x"), client.finalize, client.close):
+        try:
+            use()
+        except InvalidState:
+            say("refused")
+    client.abort()
+    sys.exit(7)
+
+held = [lock for lock in locks_in(client, {}) if lock.acquire(timeout=0.1)]
+pid = fork(child)
+for lock in held:
+    lock.release()
+assert len(held) > 5
+assert wait(pid) == 7
+"""
+    refused = ["refused"] * 3
+    assert_undisturbed(service, run(IMPORTS, FORK, OPEN, code, GO_ON, url=service.url), *refused)
+
+
 @pytest.mark.parametrize(
     ("end", "expected"),
     [
