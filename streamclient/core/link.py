@@ -67,8 +67,12 @@ class Link:
         self.unanswered_ping = inf
 
     def silence(self, now: float) -> float:
-        """Seconds for which it may have been dead without saying so; a server that was not asked is not silent."""
-        return 0.0 if self.unanswered_ping == inf else now - self.last_sign
+        """Seconds for which it may have been dead without saying so; a server that was not asked is not silent.
+
+        A write that failed may have waited for it, and no ping goes out meanwhile.
+        """
+        was_asked = self.unanswered_ping < inf or self.drain_until < inf
+        return now - self.last_sign if was_asked else 0.0
 
     def take_note(self, message: Message) -> None:
         """What a message says of the connection itself."""

@@ -30,6 +30,14 @@ def wait_for_hang_up(stream: Stream) -> list[Frame]:
     return frames
 
 
+def get_stuck(stream: Stream) -> None:
+    """Let a write make no progress until the connection is given up."""
+    assert isinstance(stream.act(), Write)
+    stream.now += TIMEOUTS.send
+    stream.protocol.write_failed(BROKEN, stream.now)
+    assert wait_for_hang_up(stream) == []
+
+
 def test_server_that_says_nothing_while_closing_is_given_up() -> None:
     """After Timeouts.close seconds without a message the stream fails; the error has all that came."""
     stream = Stream(timeouts=Timeouts(close=30.0, ping=inf)).open()
@@ -133,6 +141,19 @@ def test_connections_that_die_while_closing_are_one_outage() -> None:
         wait_for_hang_up(stream)
         stream.reconnect()
     wait_for_hang_up(stream)
+    stream.end(None)
+    assert isinstance(stream.protocol.error, ConnectionLost)
+    assert stream.protocol.error.unconfirmed == Span(0.0, 1.0)
+
+
+def test_connections_that_take_no_audio_are_one_outage() -> None:
+    """A stuck write lasts longer than a connection has to stand to count as one that works, and lets no ping out."""
+    stream = Stream(reconnect=evolve(AT_ONCE, max_outage=60.0)).open()
+    stream.protocol.accept(SECOND)
+    for _ in range(2):
+        get_stuck(stream)
+        stream.reconnect()
+    get_stuck(stream)
     stream.end(None)
     assert isinstance(stream.protocol.error, ConnectionLost)
     assert stream.protocol.error.unconfirmed == Span(0.0, 1.0)
