@@ -15,6 +15,9 @@ FRAME_SECONDS = 0.25
 
 FRAME_BYTES_WHEN_UNKNOWN = 8192
 
+LONGEST_PACKET = 65536
+"""Bytes; Opus has packets of up to 48 frames of 1275 bytes (RFC 6716), which last no longer than 120 ms."""
+
 CONTAINERS = {
     b"RIFF": "WAV",
     b"OggS": "Ogg",
@@ -46,7 +49,7 @@ class AudioClock:
         bytes_per_second: of the raw audio over all its channels, or ``None`` where only the server can tell
             (containers, packet codecs).
         bytes_per_sample_frame: bytes of one sample over all channels, 1 where unknown. Frames are cut there.
-        in_packets: whether each chunk is a packet, and must not be joined with another.
+        in_packets: whether each chunk is a packet, which must be neither cut nor joined with another.
     """
 
     bytes_per_second: int | None = None
@@ -65,7 +68,7 @@ class AudioClock:
     def frame_bytes(self) -> int:
         """The most bytes one websocket frame may carry, a whole number of samples."""
         if self.bytes_per_second is None:
-            return FRAME_BYTES_WHEN_UNKNOWN
+            return LONGEST_PACKET if self.in_packets else FRAME_BYTES_WHEN_UNKNOWN
         wanted = int(self.bytes_per_second * FRAME_SECONDS)
         return max(wanted - wanted % self.bytes_per_sample_frame, self.bytes_per_sample_frame)
 

@@ -30,12 +30,21 @@ def test_raw_audio_has_a_clock(
     assert clock.seconds(bytes_per_second * 3) == 3.0
 
 
-@pytest.mark.parametrize(("encoding", "sample_rate"), [(None, None), ("opus", 48000), ("linear16", None)])
+@pytest.mark.parametrize(("encoding", "sample_rate"), [(None, None), ("amr-nb", 8000), ("linear16", None)])
 def test_only_the_server_knows_how_long_other_audio_lasts(encoding: str | None, sample_rate: int | None) -> None:
     """Containers and packet codecs count as no seconds, and their frames are small."""
     clock = AudioClock.of(encoding, sample_rate, None)
     assert clock.seconds(100_000) == 0.0
     assert clock.frame_bytes == 8192
+
+
+@pytest.mark.parametrize("encoding", ["opus", "speex"])
+def test_no_packet_is_cut(encoding: str) -> None:
+    """The longest packet there can be, 48 frames of 1275 bytes and what tells them apart, has room in one frame."""
+    clock = AudioClock.of(encoding, 48000, None)
+    assert clock.in_packets
+    assert clock.seconds(100_000) == 0.0
+    assert clock.frame_bytes >= 48 * (1275 + 2) + 2
 
 
 @given(st.sampled_from(sorted(BYTES_PER_SAMPLE)), st.integers(1, 200_000), st.integers(1, 20))
