@@ -80,7 +80,6 @@ class Journal:
         self._waiting: deque[Audio | str] = deque()
         self._head_taken = 0
         self._kept: deque[Audio | str] = deque()
-        self._kept_from = 0
         self._in_memory = 0
         self._on_disk = 0
 
@@ -147,18 +146,18 @@ class Journal:
 
     def confirm(self, position: int) -> None:
         """The first ``position`` bytes of the stream will not be needed again."""
-        self.audio_confirmed = max(self.audio_confirmed, min(position, self.audio_taken))
+        done = max(min(position, self.audio_taken) - self.audio_confirmed, 0)
+        self.audio_confirmed += done
         while self._kept:
             head = self._kept.popleft()
             self._count(head, -1)
-            done = self.audio_confirmed - self._kept_from
-            if not isinstance(head, str) and len(head) > done:
+            size = 0 if isinstance(head, str) else len(head)
+            if size > done:
                 rest = _rest(head, done)
                 self._kept.appendleft(rest)
                 self._count(rest, 1)
-                self._kept_from += done
                 return
-            self._kept_from += 0 if isinstance(head, str) else len(head)
+            done -= size
 
     def discard(self) -> None:
         """The stream has ended: nothing will be taken any more. The counts stay."""
@@ -173,7 +172,7 @@ class Journal:
             self._head_taken = 0
         self._waiting.extendleft(reversed(self._kept))
         self._kept.clear()
-        self._kept_from = self.audio_taken = self.audio_confirmed
+        self.audio_taken = self.audio_confirmed
 
     def _take_spilled(self, head: Spilled) -> Spilled:
         start, size = self._head_taken, min(len(head) - self._head_taken, self.frame_bytes)

@@ -239,6 +239,36 @@ def test_less_than_a_sample_holds_up_nobody() -> None:
     assert journal.room(5) is Room.MEMORY
 
 
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(1, 30)),
+            st.tuples(st.just("take"), st.just(0)),
+            st.tuples(st.just("confirm"), st.integers(0, 400)),
+            st.tuples(st.just("rewind"), st.just(0)),
+        ),
+        max_size=60,
+    ),
+    joins=st.booleans(),
+    keeps=st.booleans(),
+)
+def test_room_is_what_is_left_of_the_bound(steps: list[tuple[str, int]], joins: bool, keeps: bool) -> None:
+    """However audio is added, taken, confirmed and taken again, what may still be needed counts, and nothing else."""
+    journal = Journal(100, 0, 8, keeps=keeps, joins=joins)
+    for step, size in steps:
+        if step == "add" and journal.room(size) is Room.MEMORY:
+            journal.add_audio(bytes(size))
+        elif step == "take" and journal:
+            journal.take()
+        elif step == "confirm":
+            journal.confirm(size)
+        elif step == "rewind":
+            journal.rewind()
+        left = 100 - (journal.audio_accepted - journal.audio_confirmed)
+        assert journal.room(left) is Room.MEMORY
+        assert journal.room(left + 1) is Room.NONE or left == 100
+
+
 def test_what_memory_does_not_hold_goes_to_disk_and_keeps_its_place() -> None:
     """Beyond the bound of memory there is the disk's, and the order stays."""
     journal = Journal(4, 6, 4, keeps=True)
