@@ -43,7 +43,8 @@ def echoing(call: Call) -> None:
 
 
 def deaf(call: Call) -> None:
-    """A service that never ends a stream by itself."""
+    """A service that hears a word and never ends a stream by itself."""
+    call.read()
     call.say(final("word", 0.0))
     call.read_to_end()
 

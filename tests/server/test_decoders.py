@@ -154,7 +154,7 @@ def test_a_server_that_stops_leaves_no_process(passage: bytes) -> None:
         ):
             client.send(passage)
             wait_until(lambda: bool(working()))
-            everyone |= descendants(os.getpid())
+            everyone |= {one for decoder in decoders() for one in {decoder} | descendants(decoder)}
             server.stop()
         assert not decoders()
     wait_until(lambda: all(map(has_ended, everyone)))
