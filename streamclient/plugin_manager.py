@@ -5,16 +5,16 @@ Each plugin has a pluggy manager of its own, so that no plugin can stop, reorder
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from types import FunctionType, MethodType
-from typing import get_type_hints
 
 import pluggy
 from attrs import frozen
 
 from streamclient.errors import PluginError
 from streamclient.hookspecs import PROJECT
-from streamclient.plugin_options import nearest
+from streamclient.plugin_options import hints_of, nearest
 
 __all__ = ["callers_of", "check_hooks", "hook_names", "hooks_of"]
 
@@ -60,8 +60,12 @@ def hooks_of(target: object, specs: type) -> tuple[str, ...]:
 
 
 def made_by(target: object) -> object:
-    """What a function says that it makes; anything else is what it is."""
-    return get_type_hints(target).get("return") if inspect.isroutine(target) else target
+    """What a function says that it makes, if that can be known; anything else is what it is."""
+    if not inspect.isroutine(target):
+        return target
+    with suppress(NameError):  # it may import that only when it is called
+        return hints_of(target, ["return"]).get("return")
+    return None
 
 
 def check_hooks(name: str, target: object, specs: type) -> bool:

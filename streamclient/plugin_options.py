@@ -7,8 +7,9 @@ An option that takes several values is given several times: ``tag=a,tag=b``.
 
 import inspect
 import re
+import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from math import isnan
@@ -20,7 +21,7 @@ from attrs import field, frozen
 
 from streamclient.errors import PluginError
 
-__all__ = ["PluginOption", "nearest", "options_of", "parse_options", "read_options"]
+__all__ = ["PluginOption", "hints_of", "nearest", "options_of", "parse_options", "read_options"]
 
 REQUIRED = object()
 PAIR = re.compile(r'\s*(?P<name>[^=,"]*?)\s*=\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|(?P<bare>[^,"]*))(?:,|$)')
@@ -139,11 +140,35 @@ def options_of(factory: Callable[..., object]) -> tuple[PluginOption, ...]:
         return _options_of_arguments(factory)
     except Exception as error:
         called = getattr(factory, "__qualname__", factory)
-        raise PluginError(f"The options of {called} cannot be understood: {error}") from error
+        hint = "A type must be there at run time, not only for type checkers." if isinstance(error, NameError) else ""
+        raise PluginError(f"The options of {called} cannot be understood: {error}", hint=hint) from error
+
+
+def hints_of(annotated: object, names: Collection[str]) -> dict[str, Any]:
+    """The types of some fields of a class, of some arguments of a function, or of what it returns (``return``).
+
+    No other annotation is looked at: it may name what is imported for type checkers only.
+    """
+    hints: dict[str, Any] = {}
+    for annotations, outer, inner in _annotations(annotated):
+        wanted = {name: annotations[name] for name in annotations if name in names}
+        hints |= get_type_hints(types.SimpleNamespace(__annotations__=wanted), outer, inner)
+    return hints
+
+
+def _annotations(annotated: object) -> Iterator[tuple[Mapping[str, Any], dict[str, Any], dict[str, Any]]]:
+    """Annotations, and where their names are looked up; for a class first in its module, as `get_type_hints` does."""
+    if isinstance(annotated, type):
+        for base in reversed(annotated.__mro__):
+            module = sys.modules.get(base.__module__)
+            yield vars(base).get("__annotations__", {}), dict(vars(base)), vars(module) if module else {}
+    elif callable(annotated):
+        yield getattr(annotated, "__annotations__", {}), getattr(inspect.unwrap(annotated), "__globals__", {}), {}
 
 
 def _options_of_attrs_class(plugin_class: type) -> tuple[PluginOption, ...]:
-    hints = get_type_hints(plugin_class)
+    fields = [attribute for attribute in attrs.fields(plugin_class) if attribute.init]
+    hints = hints_of(plugin_class, [attribute.name for attribute in fields])
     return tuple(
         _option(
             attribute.alias or attribute.name,
@@ -152,8 +177,7 @@ def _options_of_attrs_class(plugin_class: type) -> tuple[PluginOption, ...]:
             str(attribute.metadata.get("help", "")),
             secret=not attribute.repr,
         )
-        for attribute in attrs.fields(plugin_class)
-        if attribute.init
+        for attribute in fields
     )
 
 
@@ -169,11 +193,15 @@ def _default_of(attribute: "attrs.Attribute[Any]") -> Any:
 def _options_of_arguments(factory: Callable[..., object]) -> tuple[PluginOption, ...]:
     # object.__init__ has annotations that nobody wrote
     annotated = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
-    hints = get_type_hints(annotated) if isinstance(annotated, types.FunctionType) else {}
-    return tuple(
-        _option(name, hints.get(name, Any), REQUIRED if parameter.default is parameter.empty else parameter.default)
+    parameters = {
+        name: parameter
         for name, parameter in inspect.signature(factory).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    hints = hints_of(annotated, parameters) if isinstance(annotated, types.FunctionType) else {}
+    return tuple(
+        _option(name, hints.get(name, Any), REQUIRED if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in parameters.items()
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamclient.plugins import FoundPlugin, find_plugins
-from tests.support.plugins import install, write
+from tests.support.plugins import install, only, write
 
 
 class TestFindPlugins:
@@ -94,6 +94,24 @@ class TestFindPlugins:
         monkeypatch.syspath_prepend(str(tmp_path))
 
         assert find("vicious").error == "Plugin 'vicious' is not valid: LookupError: nothing here"
+
+    def test_what_only_a_type_checker_imports_is_no_obstacle(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So a plugin can import a large library late; only the types of its options must be there."""
+        install(tmp_path, "lazy", "1.0", {"field": "lazy_plugins:Field", "made": "lazy_plugins:make"})
+        field = "place: 'Place' = ''\n    client: 'heavy.Client' = attrs.field(init=False)\n    Place = str"
+        hook = "@hookimpl\n    def on_final(self): ..."
+        function = "def make(place: str = '') -> 'heavy.Plugin': return Field(place)"
+        text = f"import attrs\n@attrs.define\nclass Field:\n    {field}\n    {hook}\n{function}"
+        write(tmp_path, text, "lazy_plugins.py")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+        assert (find("field").error, find("field").hooks) == (None, ("on_final",))
+        assert (find("made").error, find("made").hooks) == (None, ())
+        for plugin in find("field"), find("made"):
+            assert [(option.name, option.type) for option in plugin.options] == [("place", "a text")]
+            assert only(f"{plugin.name}:place=here").hooks == {"on_final"}
 
     def test_importing_streamclient_reads_no_metadata(self) -> None:
         """Looking for plugins is slow, so only a stream that names one does."""
