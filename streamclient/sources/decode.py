@@ -16,6 +16,8 @@ __all__ = ["decoded", "lenient"]
 
 CONVERT = "For raw audio give --encoding, --sample-rate and --channels; else convert it: ffmpeg -i FILE f.wav"
 NEEDS_A_FILE = "An MP4 with its index at the end can only be read as a file: save it, and give its name"
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+"""With these begin titles and pictures, which files put one behind the other have between their audio."""
 
 
 def decoded(source: AudioSource) -> AudioSource:
@@ -99,7 +101,8 @@ def _frames(av: Any, container: Any, stream: Any, damage: list[Exception]) -> It
             try:
                 yield from packet.decode()
             except av.error.FFmpegError as error:
-                damage.append(error)
+                if not bytes(packet).startswith(TAGS):
+                    damage.append(error)
     except av.error.FFmpegError as error:
         damage.append(error)
 

@@ -233,10 +233,7 @@ class Cassette:
             raise CassetteError(f"{path} cannot be read: {reason}.") from error
         objects = list(_objects(path, lines))
         if not objects or objects[0].get("cassette") != VERSION:
-            raise CassetteError(
-                f"{path} is no cassette of version {VERSION}",
-                hint="Record one: streamclient relay --cassette FILE",
-            )
+            raise _no_cassette(path)
         by_connection: defaultdict[int, list[Entry]] = defaultdict(list)
         for number, line in enumerate(objects[1:], start=2):
             entry = _entry(path, number, line)
@@ -256,10 +253,17 @@ def _objects(path: str | Path, lines: Iterable[bytes]) -> Iterator[dict[str, Any
         except (ValueError, RecursionError):
             if number == len(lines) > 1:
                 return  # a crash in the middle of the last line
-            raise CassetteError(f"{path}, line {number}: no JSON") from None
+            found = None
         if not isinstance(found, dict):
-            raise CassetteError(f"{path}, line {number}: no JSON object")
+            raise _no_cassette(path) if number == 1 else CassetteError(f"{path}, line {number}: no JSON object")
         yield found
+
+
+def _no_cassette(path: str | Path) -> CassetteError:
+    return CassetteError(
+        f"{path} is no cassette of version {VERSION}",
+        hint="A cassette is what this records: streamclient relay --cassette FILE",
+    )
 
 
 def _entry(path: str | Path, number: int, line: dict[str, Any]) -> Entry:

@@ -76,6 +76,7 @@ def test_what_broke_is_said(tmp_path: Path, capsys: Capture) -> None:
     [
         (["replay", "nowhere.jsonl"], 1, "nowhere.jsonl cannot be read: No such file or directory."),
         (["replay", "nonsense.jsonl"], 1, "no cassette"),
+        (["replay", "talk.txt"], 1, "talk.txt is no cassette of version 1. A cassette is what this records"),
         (["replay", "empty.jsonl"], 1, "empty.jsonl holds no connection"),
         (["replay", "flux.jsonl"], 2, "/v2/listen"),
         (["replay", "nonsense.jsonl", "--serve", "--plugin", "log"], 2, "do not go together"),
@@ -88,6 +89,7 @@ def test_what_cannot_be_done_is_said(
 ) -> None:
     """Files that are not there, not cassettes, or not ours to overwrite."""
     (tmp_path / "empty.jsonl").write_text('{"cassette": 1}\n')
+    (tmp_path / "talk.txt").write_text("good morning\n")
     (tmp_path / "nonsense.jsonl").write_text('{"fault": "Lightning"}')
     lines = [
         {"cassette": 1, "audio": "whole"},

@@ -245,8 +245,10 @@ BROKEN = [
     ("", "no cassette"),
     ("{}", "no cassette"),
     ('{"cassette": 99}', "no cassette"),
-    ("nonsense", "line 1"),
+    ("nonsense", "no cassette.* relay --cassette"),
+    ("[]", "no cassette"),
     ('{"cassette": 1}\n[]', "line 2"),
+    ('{"cassette": 1}\nnonsense\n{}', "line 2"),
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "sneezed"}', "line 2"),
     ('{"cassette": 1}\n{"at": 0, "connection": 0, "what": "audio"}', "line 2"),
     ('{"cassette": 1}\n{"at": 0, "connection": 1e999, "what": "said", "text": "hello"}', "line 2"),
@@ -268,7 +270,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("text", "complaint"), BROKEN)
 def test_what_is_no_cassette_is_told(path: Path, text: str, complaint: str) -> None:
-    """With the line that is wrong."""
+    """With the line that is wrong; and with what makes one, where it never was one."""
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CassetteError, match=complaint):
         Cassette.read(path)
