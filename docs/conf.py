@@ -17,7 +17,7 @@ exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
 html_title = "streamclient"
 html_static_path = ["_static"]
-html_css_files = ["diagrams.css"]
+html_css_files = ["manual.css"]
 html_show_sourcelink = False
 
 default_role = "py:obj"

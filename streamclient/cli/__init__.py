@@ -24,7 +24,7 @@ COMMANDS = {
     "serve": "Run a local server that speaks Deepgram's live protocol.",
     "relay": "Stand between a client and a server, to record a session or to break it.",
     "replay": "Play a recorded session again, as a server or through plugins.",
-    "plugins": "List the installed plugins, their options and hooks.",
+    "plugins": "List the installed plugins, or explain one: its options and hooks.",
     "doctor": "Find out why there is no transcript: check everything between here and it.",
 }
 """Every command with its line in the help; its module is imported when it is used."""
