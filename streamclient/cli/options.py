@@ -80,7 +80,7 @@ service_options = _together(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="How long to wait for a connection (default 10), and for a silent service at the end (30; 600 on this machine).",
+        help="Wait so long for a connection (default 10), and at the end for a silent service (30; a local one: 600).",
     ),
 )
 """Who transcribes."""
