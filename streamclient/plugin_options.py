@@ -5,6 +5,7 @@ comma stands in double quotes, and a double quote inside those is doubled: ``for
 An option that takes several values is given several times: ``tag=a,tag=b``.
 """
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -36,9 +37,9 @@ class PluginOption:
         name: as it is written.
         type: what it takes, in words.
         default: as it would be written, or ``None`` where the option must be given.
-        help: what it does: ``metadata={"help": ...}`` of the attrs field.
+        help: what it does: ``metadata={"help": ...}`` of the field.
         hint: its type annotation.
-        secret: never shown; an attrs field with ``repr=False``.
+        secret: never shown; a field with ``repr=False``.
     """
 
     name: str
@@ -199,10 +200,23 @@ def _options_of_arguments(factory: Callable[..., object]) -> tuple[PluginOption,
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
     hints = hints_of(annotated, parameters) if isinstance(annotated, types.FunctionType) else {}
+    is_dataclass = isinstance(factory, type) and dataclasses.is_dataclass(factory)
+    fields = {one.name: one for one in dataclasses.fields(factory)} if is_dataclass else {}  # type: ignore[arg-type]
     return tuple(
-        _option(name, hints.get(name, Any), REQUIRED if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in parameters.items()
+        _option_of_argument(parameter, hints.get(name, Any), fields.get(name)) for name, parameter in parameters.items()
     )
+
+
+def _option_of_argument(
+    parameter: inspect.Parameter, hint: Any, described: "dataclasses.Field[Any] | None"
+) -> PluginOption:
+    default = REQUIRED if parameter.default is parameter.empty else parameter.default
+    if described is None:
+        return _option(parameter.name, hint, default)
+    if default is not REQUIRED and described.default_factory is not dataclasses.MISSING:
+        default = described.default_factory()
+    about = str(described.metadata.get("help", ""))
+    return _option(parameter.name, hint, default, about, secret=not described.repr)
 
 
 def _option(name: str, hint: Any, default: Any, about: str = "", *, secret: bool = False) -> PluginOption:

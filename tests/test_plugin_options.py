@@ -1,5 +1,7 @@
 """A plugin's options: from text, from a table, and every clear error on the way."""
 
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
@@ -228,6 +230,24 @@ class TestOptionsOf:
                 ("path", "a text", None),
                 ("times", "a whole number", "2"),
             ]
+
+    def test_a_dataclass_says_as_much_as_an_attrs_class(self) -> None:
+        """Defaults that are made, what its fields do, and which are secrets."""
+
+        @dataclass
+        class Standard:
+            place: Path
+            tags: list[str] = dataclass_field(default_factory=lambda: ["a", "b"])
+            key: str = dataclass_field(default="hush", repr=False, metadata={"help": "Signs."})
+            computed: int = dataclass_field(default=0, init=False)
+
+        assert [(one.name, one.type, one.default, one.help) for one in options_of(Standard)] == [
+            ("place", "a path", None, ""),
+            ("tags", "a text, once or several times", "a, b", ""),
+            ("key", "a text", "...", "Signs."),
+        ]
+        with pytest.raises(PluginError, match=r"key=\.\.\. is not allowed"):
+            read_options("standard", Standard, {"place": "x", "key": 1})
 
     def test_a_class_without_a_constructor_has_no_options(self) -> None:
         """And an option given to it is an error that says so."""

@@ -80,7 +80,7 @@ def _split(url: str) -> SplitResult:
     except ValueError:  # as UnicodeError is
         fits = False
     if not fits or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("url must be http://host/path or https://host/path")
+        raise ValueError("url must be http://host/path or https://host/path, in ASCII without spaces")
     if parts.username is not None:
         raise ValueError("url must not hold a user or a password; posts are signed with the option secret")
     return parts

@@ -384,7 +384,9 @@ class TestUrls:
     )  # fmt: skip
     def test_what_is_no_url_is_refused_without_showing_it(self, url: str) -> None:
         """It may hold a secret."""
-        with pytest.raises(ValueError, match=r"^url must be http://host/path or https://host/path$"):
+        with pytest.raises(
+            ValueError, match=r"^url must be http://host/path or https://host/path, in ASCII without spaces$"
+        ):
             Target(url)
 
     def test_a_password_in_a_url_is_refused(self) -> None:
