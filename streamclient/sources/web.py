@@ -50,6 +50,7 @@ NOT_AUDIO_STARTS = {
     b"<html": "a web page",
     b"#extm3u": "a playlist",
     b"[playlist]": "a playlist",
+    b"<?xml": "a feed or a playlist",
 }
 """First bytes of what is found in place of audio, in small letters; not every server names the type."""
 

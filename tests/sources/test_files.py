@@ -113,6 +113,7 @@ def test_wav_without_a_rate_is_refused(tmp_path: Path) -> None:
         (b"<html><head>", "a web page"),
         (b"#EXTM3U\n#EXTINF:10,", "a playlist"),
         (b"[playlist]\nFile1=", "a playlist"),
+        (b'<?xml version="1.0"?><rss>', "a feed or a playlist"),
     ],
 )
 def test_what_is_taken_for_audio_is_named(tmp_path: Path, start: bytes, what: str) -> None:
