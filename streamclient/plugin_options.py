@@ -201,7 +201,7 @@ def _options_of_arguments(factory: Callable[..., object]) -> tuple[PluginOption,
     }
     hints = hints_of(annotated, parameters) if isinstance(annotated, types.FunctionType) else {}
     is_dataclass = isinstance(factory, type) and dataclasses.is_dataclass(factory)
-    fields = {one.name: one for one in dataclasses.fields(factory)} if is_dataclass else {}  # type: ignore[arg-type]
+    fields = {one.name: one for one in dataclasses.fields(factory)} if is_dataclass else {}  # type: ignore[arg-type]  # asked before
     return tuple(
         _option_of_argument(parameter, hints.get(name, Any), fields.get(name)) for name, parameter in parameters.items()
     )
