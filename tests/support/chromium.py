@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -53,8 +54,9 @@ def browser(directory: Path, *, microphone: Path | None = None) -> Iterator["Tab
 
 
 def _address(file: Path) -> str:
-    port, path = wait_for(lambda: file.exists() and file.read_text().split("\n"))
-    return f"ws://127.0.0.1:{port}{path}"
+    # The file is there before all of it is written.
+    found = wait_for(lambda: file.exists() and re.fullmatch(r"(\d+)\n(/devtools/browser/[\w-]{36})", file.read_text()))
+    return f"ws://127.0.0.1:{found[1]}{found[2]}"
 
 
 def wait_for(condition: Any) -> Any:
