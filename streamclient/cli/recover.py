@@ -274,7 +274,9 @@ class Work:
 
     def _plugins(self) -> list[object]:
         """Those that are named here: what is switched on for new streams, a recording of them perhaps, stays off."""
-        named = {spec.partition(":")[0] for spec in self._choice.plugins}
+        from streamclient.plugins import parse_plugin
+
+        named = {parse_plugin(spec).source for spec in self._choice.plugins}
         tables = {name: table for name, table in self._choice.settings.table("plugins").items() if name in named}
         settings = attrs.evolve(self._choice.settings, tables={"plugins": tables})
         return chosen_plugins(settings, self._choice.plugins)
