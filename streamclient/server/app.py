@@ -128,7 +128,11 @@ class LocalServer:
             self._stopped.clear()
             self._listener.start()
         atexit.register(self.stop)
-        self.engine.open()
+        try:
+            self.engine.open()
+        except BaseException:
+            self.stop()
+            raise
         log.info("listening at %s with the engine %s", self.url, self.engine.name)
 
     def stop(self, grace: float = 0.0) -> None:

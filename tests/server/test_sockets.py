@@ -167,6 +167,21 @@ def test_a_bad_address_is_a_clear_error(host: str, port: int) -> None:
         LocalServer(ScriptedEngine(SCRIPT), host=host, port=port).start()
 
 
+def test_an_engine_that_does_not_get_ready_ends_the_server() -> None:
+    """Its error comes out of ``start``, and nobody listens."""
+
+    class Unready(ScriptedEngine):
+        def open(self) -> None:
+            raise EngineError("The model is gone.")
+
+    server = LocalServer(Unready("never heard"))
+    for _ in range(2):
+        with pytest.raises(EngineError, match="is gone"):
+            server.start()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((server.host, server.port))
+
+
 def test_engines_go_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A known name makes the engine, an unknown one says which there are, and more can be registered."""
     monkeypatch.setattr("streamclient.server.engines.ENGINES", ENGINES)

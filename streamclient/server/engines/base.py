@@ -148,7 +148,7 @@ class Engine(abc.ABC):
         """
 
     def open(self) -> None:  # noqa: B027 - optional
-        """Get ready: called by a server that has started, and is not to keep it waiting."""
+        """Get ready: called by a server that has started, and is not to keep it waiting; an error ends the server."""
 
     def close(self) -> None:  # noqa: B027 - optional
         """Give back what no stream uses: called by a server that stops, while another one may go on with the engine."""
