@@ -1,11 +1,14 @@
 """pocketsphinx in processes of its own: they work side by side, one may fail, and none outlives who uses them."""
 
+import errno
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +20,8 @@ import websocket
 
 from streamclient import ConnectionLost, ListenOptions, StreamClient, Timeouts
 from streamclient.server import EngineError, LocalServer
-from streamclient.server.engines import load_engine
-from streamclient.server.engines.decoders import CAN_FORK, DecoderPool
+from streamclient.server.engines import load_engine, utterances
+from streamclient.server.engines.decoders import CAN_FORK, Decoder, DecoderPool, can_run
 from streamclient.server.engines.pocketsphinx import PocketsphinxEngine
 from streamclient.testing.recorder import StreamRecorder
 from tests.support.processes import decoders, descendants, has_ended, needs_proc
@@ -64,6 +67,23 @@ def transcribe(server: LocalServer, audio: bytes) -> str:
     with StreamClient(OPTIONS, url=server.url, reconnect=None, timeouts=PATIENT) as client:
         client.send(audio)
     return client.transcript.text
+
+
+def decode(decoder: Decoder | None, audio: bytes) -> str:
+    """A whole utterance."""
+    assert decoder
+    decoder.begin(None)
+    decoder.feed(audio)
+    words, _ = decoder.finish()
+    return " ".join(word for word, *_ in words)
+
+
+@pytest.fixture
+def pool() -> Iterator[DecoderPool]:
+    """Of one decoder, with nothing else around."""
+    pool = DecoderPool(1, processes=True)
+    yield pool
+    pool.close()
 
 
 def working(server: int | None = None) -> set[int]:
@@ -186,6 +206,153 @@ def test_a_program_that_cannot_be_run_is_a_named_error(monkeypatch: pytest.Monke
     for _ in range(2):
         with pytest.raises(EngineError, match=r"cannot be run: .*/nowhere/python.*processes=no"):
             pool.lease()
+
+
+@pytest.mark.parametrize(
+    ("executable", "program", "can"),
+    [
+        ("/usr/bin/python3.12", utterances.PROGRAM, True),
+        ("/usr/bin/PyPy3", utterances.PROGRAM, True),
+        ("/usr/bin/uwsgi_python3", utterances.PROGRAM, False),
+        ("", utterances.PROGRAM, False),
+        (None, utterances.PROGRAM, False),
+        ("/usr/bin/python3", "/application.zip/streamclient/server/engines/utterances.py", False),
+    ],
+)
+def test_only_python_runs_the_program(executable: str | None, program: str, can: bool) -> None:
+    """Elsewhere it decodes in threads: uWSGI says that it is what runs Python, and knows no option ``-I``."""
+    assert can_run(executable, program) == can
+
+
+def test_a_default_timeout_for_sockets_is_not_for_the_processes(pool: DecoderPool, passage: bytes, heard: str) -> None:
+    """It makes sockets that do not block, which the other end of a pair would inherit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SOON)
+    try:
+        decoder = pool.lease()
+    finally:
+        socket.setdefaulttimeout(before)
+    assert decode(decoder, passage) == heard
+    assert decoder
+    pool.give_back(decoder)
+
+
+def test_a_model_needs_no_directory_to_write_to(monkeypatch: pytest.MonkeyPatch, passage: bytes, heard: str) -> None:
+    """A container may have none."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    assert decode(utterances.UtteranceDecoder(), passage) == heard
+
+
+def test_no_descriptor_left_is_a_named_error(pool: DecoderPool) -> None:
+    """As what keeps a process from being run is."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(EngineError, match="Too many open files"):
+            pool.lease()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    decoder = pool.lease()
+    assert decoder
+    pool.give_back(decoder)
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_no_room_for_a_process_ends_one_stream(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The process with the model goes on."""
+
+    def fork() -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fork", fork)
+    control, other = socket.socketpair()
+    ours, theirs = socket.socketpair()
+    with control, other, ours:
+        utterances._fork(None, control, theirs)  # type: ignore[arg-type] # nothing is decoded
+        assert ours.recv(1) == b""
+        assert control.fileno() >= 0
+
+
+@needs_proc
+def test_a_group_that_has_ended_by_itself_is_no_error(monkeypatch: pytest.MonkeyPatch, pool: DecoderPool) -> None:
+    """On macOS no signal may be sent to processes that only wait to be asked how they ended."""
+
+    def forbid(*_: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "killpg", forbid)
+    pool.open()
+    wait_until(lambda: bool(decoders()))
+    pool.close()
+    assert not decoders()
+
+
+FORKING = """
+import os, sys, wave
+from streamclient.server.engines.decoders import DecoderPool
+
+with wave.open(sys.argv[1]) as reader:
+    passage = reader.readframes(reader.getnframes())[-105_280:]
+
+def decode(decoder, audio):
+    decoder.begin(None)
+    decoder.feed(audio)
+
+pool = DecoderPool(2, processes=True)
+leased = pool.lease()
+decode(leased, bytes(32_000))
+free = pool.lease()
+free.words()
+pool.give_back(free)
+here, there = os.pipe()
+if child := os.fork():
+    os.read(here, 1)
+    decoder = pool.lease()
+    decode(decoder, bytes(32_000))
+    print(child, flush=True)
+    assert decoder.finish()[0] == leased.finish()[0] == []
+    os.kill(os.getpid(), 9)
+decoder = pool.lease()
+decode(decoder, passage)
+decoder.words()
+os.write(there, b"1")
+sys.stdin.readline()
+print(*(word for word, *_ in decoder.finish()[0]), flush=True)
+pool.give_back(decoder)
+pool.close()
+sys.stdin.readline()
+"""
+
+
+@needs_proc
+def test_a_fork_has_decoders_of_its_own_and_keeps_none_of_its_parent(heard: str) -> None:
+    """Each hears its own audio; when the parent is killed its processes end, while the fork lives."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", FORKING, SAMPLE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdin
+        assert parent.stdout
+        assert parent.stderr
+        try:
+            child = int(parent.stdout.readline())
+            wait_until(lambda: bool(working(child)))
+            theirs = decoders(child) | working(child)
+            others = descendants(parent.pid) - theirs - {child}
+            parent.wait(SOON)
+            wait_until(lambda: all(map(has_ended, others)))
+            assert not any(map(has_ended, theirs | {child}))
+            parent.stdin.write("\n")
+            parent.stdin.flush()
+            assert parent.stdout.readline().strip() == heard
+        finally:
+            parent.stdin.close()  # the child ends
+        wait_until(lambda: all(map(has_ended, theirs | {child})))
+        assert parent.stderr.read() == ""
 
 
 def serve(stack: list[subprocess.Popen[str]]) -> tuple[subprocess.Popen[str], str]:

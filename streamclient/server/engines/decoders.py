@@ -33,8 +33,19 @@ __all__ = ["CAN_FORK", "Decoder", "DecoderPool"]
 
 log = logging.getLogger("streamclient.server")
 
-CAN_FORK = hasattr(os, "fork") and Path(PROGRAM).is_file() and bool(sys.executable) and not hasattr(sys, "frozen")
-"""Whether there can be processes: not on Windows, nor where Python or what it is to run is no file."""
+
+def can_run(executable: str | None, program: str) -> bool:
+    """Whether there can be processes that decode: not on Windows, nor where Python or the program is no file itself.
+
+    Args:
+        executable: another one than Python, such as uWSGI, has Python inside and runs no program.
+        program: is no file in a zip.
+    """
+    is_python = Path(executable or "").name.lower().startswith(("python", "pypy"))
+    return hasattr(os, "fork") and is_python and Path(program).is_file() and not hasattr(sys, "frozen")
+
+
+CAN_FORK = can_run(sys.executable, PROGRAM)
 PATIENCE = 60.0
 """Seconds to wait for a decoder to take or to answer something, many times as long as many busy ones need."""
 
@@ -76,11 +87,17 @@ class DecoderPool:
 
     def __init__(self, limit: int, processes: bool) -> None:
         self.limit = limit
+        self.processes = processes
+        self.forget()
+        _pools.add(self)
+
+    def forget(self) -> None:
+        """Have no decoders, and none leased."""
         self._lock = threading.Lock()
-        self._fork_server = ForkServer() if processes else None
+        self._fork_server = ForkServer() if self.processes else None
         self._free: list[Decoder] = []
         self._used = 0
-        self._leases = threading.BoundedSemaphore(limit)
+        self._leases = threading.BoundedSemaphore(self.limit)
         self._spare = threading.Lock()
 
     def open(self) -> None:
@@ -225,15 +242,14 @@ class ForkServer:
         Raises:
             EngineError: the program cannot be run.
         """
-        ours, theirs = socket.socketpair()
-        with _closed_on_failure(ours), theirs, self._lock, _no_os_error():
+        with self._lock, _no_os_error(), _pair() as (ours, theirs):
             try:
                 socket.send_fds(self._started(), [b"\0"], [theirs.fileno()])
-            except BrokenPipeError:
+            except ConnectionError:
                 log.warning("the process with the model of pocketsphinx has ended; another one is started")
                 self._forget()
                 socket.send_fds(self._started(), [b"\0"], [theirs.fileno()])
-        return RemoteDecoder(ours)
+            return RemoteDecoder(ours)
 
     def close(self) -> None:
         """End it and all its decoders."""
@@ -242,8 +258,7 @@ class ForkServer:
 
     def _started(self) -> socket.socket:
         if self._process is None:
-            self._control, theirs = socket.socketpair()
-            with _closed_on_failure(self._control), theirs:
+            with _pair() as (self._control, theirs):
                 self._process = subprocess.Popen(  # noqa: S603 - this Python, and a file of ours
                     [sys.executable, "-I", PROGRAM, *sys.path],
                     stdin=theirs.fileno(),
@@ -267,9 +282,9 @@ class ForkServer:
 def _end(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:
     control.close()
     if os.getpid() == owner:  # not in a fork of this process
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # which is what macOS says when all have ended
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()  # in a fork, which has no such child, it returns at once
 
 
 @contextlib.contextmanager
@@ -283,9 +298,36 @@ def _no_os_error() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _closed_on_failure(connection: socket.socket) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        connection.close()
-        raise
+def _pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a connection: ours stays open unless something fails, theirs is going to be another process's."""
+    ours, theirs = socket.socketpair()
+    _connections.add(ours)
+    with theirs:
+        try:
+            yield ours, theirs
+        except BaseException:
+            ours.close()
+            raise
+
+
+# Forks of this process.
+
+_pools: weakref.WeakSet[DecoderPool] = weakref.WeakSet()
+_connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    """A fork has none of its parent's decoders: with one for both, each would be told what the other one hears.
+
+    Nor does it keep them alive. What reads from a connection may be locked by a thread that is not in the fork; only
+    the descriptor can be closed.
+    """
+    for connection in _connections:
+        if connection.fileno() >= 0:
+            os.close(connection.detach())
+    for pool in _pools:
+        pool.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -19,8 +19,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 __all__ = ["FRAMES_PER_SECOND", "PROGRAM", "Segment", "UtteranceDecoder"]
@@ -172,10 +170,11 @@ def _make_estimator() -> Any:
     """A decoder that knows one word: small, quick to make, and always in batch mode."""
     from pocketsphinx import Decoder
 
-    with tempfile.TemporaryDirectory() as directory:
-        dictionary = Path(directory) / "one.dict"
-        dictionary.write_text("a AH\n", encoding="ascii")
-        return Decoder(lm=None, dict=str(dictionary), keyphrase="a", samprate=SECOND / 2, loglevel="FATAL")
+    estimator = Decoder(lm=None, dict=os.devnull, samprate=SECOND / 2, loglevel="FATAL")
+    estimator.add_word("a", "AH")
+    estimator.add_keyphrase("one", "a")
+    estimator.activate_search("one")
+    return estimator
 
 
 # The program.
@@ -193,15 +192,22 @@ def main(path: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that end are gone at once
     decoder = UtteranceDecoder()
-    with socket.socket(fileno=sys.stdin.fileno()) as control:
+    with _blocking(sys.stdin.fileno()) as control:
         while descriptors := socket.recv_fds(control, 1, 1)[1]:
-            _fork(decoder, control, socket.socket(fileno=descriptors[0]))
+            _fork(decoder, control, _blocking(descriptors[0]))
     os.killpg(0, signal.SIGKILL)  # a group of its own: this process and all of its children
 
 
+def _blocking(descriptor: int) -> socket.socket:
+    """It may come from a process with a default timeout, or with gevent, whose sockets block nobody."""
+    connection = socket.socket(fileno=descriptor)
+    connection.setblocking(True)
+    return connection
+
+
 def _fork(decoder: UtteranceDecoder, control: socket.socket, connection: socket.socket) -> None:
-    """Serve a connection in a child; where no more processes are allowed it is closed, and that is the answer."""
-    with connection, contextlib.suppress(BlockingIOError, MemoryError):
+    """Serve a connection in a child; where there can be no more of them it is closed, and that is the answer."""
+    with connection, contextlib.suppress(OSError):
         if os.fork():
             return
         control.close()
