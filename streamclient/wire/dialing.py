@@ -4,8 +4,10 @@ import base64
 import os
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ __all__ = ["PROXY_PORT", "Address", "Attempt", "look_up", "proxy_for", "trusted"
 
 MOST_HANDSHAKE_BYTES = 128 * 1024
 PROXY_PORT = 3128
+FORK_WAITS = 0.2
+"""Seconds for name look-ups that are under way to end."""
+
 MOST_UNSENT_BYTES = 256 * 1024
 """What the system may hold back. By itself it takes megabytes, and is ready for more only when a third of them is gone:
 on a slow line that takes longer than a write may make no progress."""
@@ -157,7 +162,7 @@ class Attempt:
                 raise OSError(problem, os.strerror(problem)) from None
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with suppress(AttributeError, OSError):  # not every Python knows it, nor every kernel
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT_BYTES)
 
     def tunnel(self, raw: socket.socket) -> None:
@@ -248,10 +253,54 @@ def trusted(options: TransportOptions) -> str:
     return options.ca_file or paths.cafile or paths.capath or f"{paths.openssl_cafile}, which is not there,"
 
 
+class _LookUps:
+    """The look-ups of this process that are under way: a fork waits a moment for them.
+
+    The system's library has locks for them (glibc around what it knows of resolv.conf). A child that is forked
+    while another thread holds one could never look up anything. They are free while the network is waited for.
+    """
+
+    def __init__(self) -> None:
+        self._gate = threading.RLock()
+        self._under_way: set[threading.Event] = set()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._after_fork_in_child
+            )
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        ended = threading.Event()
+        with self._gate:
+            self._under_way.add(ended)
+        try:
+            yield
+        finally:
+            self._under_way.discard(ended)
+            ended.set()
+
+    def _before_fork(self) -> None:
+        self._gate.acquire()  # until the fork is done none begins
+        deadline = time.monotonic() + FORK_WAITS
+        for ended in self._under_way.copy():
+            ended.wait(max(deadline - time.monotonic(), 0.0))
+
+    def _after_fork(self) -> None:
+        self._gate.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._gate = threading.RLock()
+        self._under_way = set()
+
+
+_look_ups = _LookUps()
+
+
 def look_up(host: str, port: int) -> list[Any]:
     """The addresses of a host, as `socket.getaddrinfo` has them; a text that is no name has none."""
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with _look_ups.one_more():
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "this is no name of a host") from None
 

@@ -285,6 +285,40 @@ client.send(bytes(32000))
     assert_undisturbed(service, program.end())
 
 
+def test_a_fork_comes_upon_no_look_up(service: Service) -> None:
+    """The system's locks for looking up names, held by a thread that is not in the child, would hold up the child."""
+    code = """
+import socket
+from streamclient.wire import dialing
+dialing.FORK_WAITS = 60.0
+under_way, goes_on, look_up = threading.Event(), threading.Event(), socket.getaddrinfo
+def slow(*args, **options):
+    under_way.set()
+    goes_on.wait()
+    time.sleep(0.1)  # what the look-up takes
+    under_way.clear()
+    return look_up(*args, **options)
+socket.getaddrinfo = slow
+client = StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient)
+opening = threading.Thread(target=client.open)
+opening.start()
+under_way.wait()
+os.register_at_fork(before=goes_on.set)  # the last that was registered is the first that is called
+def child():
+    say("under way" if under_way.is_set() else "none is under way")
+    socket.getaddrinfo = look_up
+    with StreamClient(options, url=url, timeouts=patient):
+        pass
+wait(fork(child))
+opening.join()
+client.send(bytes(32000))
+"""
+    ended = run(IMPORTS, FORK, code, GO_ON, url=service.url)
+
+    assert ended == (0, ["none is under way", *WHOLE], "")
+    assert [call.commands for call in service.calls] == [[CLOSE_STREAM]] * 2
+
+
 def test_under_tls(tmp_path: Path) -> None:
     """The child's copy of a TLS connection is dropped without a word on it."""
     authority = trustme.CA()

@@ -215,6 +215,16 @@ def test_a_peer_that_takes_little_makes_room_soon() -> None:
         assert wait_ready(raw, True, SOON)
 
 
+def test_a_kernel_that_does_not_know_the_bound_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python may have a name for an option that the system refuses; the connection is as good without it."""
+    monkeypatch.setattr(socket, "TCP_NOTSENT_LOWAT", 250, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = Address(f"ws://127.0.0.1:{listener.getsockname()[1]}")
+        raw = Attempt(address, TransportOptions(), time.monotonic() + SOON, lambda: False).dial()
+    with raw, pytest.raises(OSError, match="not available"):
+        raw.setsockopt(socket.IPPROTO_TCP, 250, 1)
+
+
 def test_hanging_up_wakes_a_waiting_reader(pair: tuple[SoundSocket, socket.socket]) -> None:
     """A reader that waits comes back at once when another thread cuts the connection."""
     sound, _ = pair
