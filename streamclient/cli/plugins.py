@@ -35,7 +35,8 @@ Extensions need no switch: they add commands, kinds of audio and recognisers as 
 """
 
 LONGEST_DEFAULT = 60
-LONGEST_LINE = 100
+SHORTEST_LINE, LONGEST_LINE = 40, 100
+"""Columns; a terminal may say that it has none."""
 
 
 @click.command("plugins", epilog=EPILOG, context_settings={"max_content_width": LONGEST_LINE})
@@ -125,7 +126,8 @@ def _paragraph(plugin: "Found") -> str:
 
 
 def _explanation(plugin: "Found") -> str:
-    formatter = click.HelpFormatter(width=min(shutil.get_terminal_size().columns, LONGEST_LINE) - 2)
+    columns = max(shutil.get_terminal_size().columns, SHORTEST_LINE)
+    formatter = click.HelpFormatter(width=min(columns, LONGEST_LINE) - 2)
     formatter.write(f"{_title(plugin)}\n")
     if about := _about(plugin):
         with formatter.indentation():
