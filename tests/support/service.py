@@ -1,6 +1,7 @@
 """A service on 127.0.0.1 that does what a test says, over a real websocket."""
 
 import json
+import logging
 import socket
 import ssl
 import struct
@@ -34,6 +35,11 @@ KEEP_ALIVE = '{"type": "KeepAlive"}'
 LINEAR16 = {"encoding": "linear16", "sample_rate": 16000}
 SOON = 30.0
 """Seconds that only elapse when a test is about to fail."""
+
+UNHEARD = logging.getLogger("tests.service")
+"""The library tells of connections that a test breaks, to whoever listens; what a script raises fails its test."""
+UNHEARD.propagate = False
+UNHEARD.addHandler(logging.NullHandler())
 
 
 def final(text: str, start: float, duration: float = 1.0, **fields: Any) -> dict[str, Any]:
@@ -144,6 +150,7 @@ class Service:
             compression=None,
             ping_interval=None,
             close_timeout=1,
+            logger=UNHEARD,
         )
         port = self._server.socket.getsockname()[1]
         self.url = f"ws://127.0.0.1:{port}" if tls is None else f"wss://localhost:{port}"
