@@ -26,13 +26,16 @@ class Failures:
         self._lock = threading.Lock()
 
     def add(self, failure: PluginFailed) -> None:
-        """One more. The first of its kind is logged with its traceback, then the 10th, the 100th and so on."""
+        """One more. The first of its kind is logged with its traceback, then the 10th, the 100th and so on.
+
+        A plugin that is late leaves no traceback; one that is stopped, which is the fault of no hook, is always logged.
+        """
         kind = (failure.plugin, failure.hook, type(failure.error))
         with self._lock:
             self._by_plugin[failure.plugin] += 1
             self._by_kind[kind] += 1
             times = self._by_kind[kind]
-        if isinstance(failure.error, PluginOverrun):
+        if not failure.hook or (times == 1 and isinstance(failure.error, PluginOverrun)):
             _log(logging.ERROR, "%s", failure.error)
         elif times == 1:
             _log(logging.ERROR, "The plugin %s failed in %s", *kind[:2], error=failure.error)
@@ -46,7 +49,8 @@ class Failures:
         with self._lock:
             counts = dict(self._by_kind)
         for kind, times in counts.items():
-            if times > max(self._logged[kind], 1) and not issubclass(kind[2], PluginOverrun):
+            _, hook, _ = kind
+            if hook and times > max(self._logged[kind], 1):
                 self._log_times(kind, times)
 
     @property

@@ -14,6 +14,7 @@ from streamclient.messages import Results
 from streamclient.policies import LanePolicy
 from streamclient.threads import lane
 from streamclient.threads.dispatch import Dispatcher
+from streamclient.threads.failures import Failures
 from streamclient.threads.lane import Report
 from streamclient.threads.worker import Deadline
 from tests.support.events import CLOSED, OPENED, SOON, emptied, finals, interims
@@ -115,6 +116,21 @@ def test_a_plugin_that_fails_at_every_event_does_not_fill_the_log(caplog: pytest
     assert sum(bool(record.exc_info) for record in caplog.records) == 238
     assert sum(isinstance(event, PluginFailed) for event in other.events) == 238
     assert dispatcher.plugin_errors == {"failing": 238}
+
+
+def test_a_plugin_that_is_always_late_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """It is said once, then how often it is; that a plugin is stopped or left behind is said each time."""
+    failures, late, stopped = Failures(), PluginOverrun("slow is late"), PluginOverrun("slow is stopped")
+    with caplog.at_level(logging.INFO, "streamclient.plugins"):
+        for _ in range(12):
+            failures.add(PluginFailed("slow", "process_result", late))
+        for _ in range(2):
+            failures.add(PluginFailed("slow", "", stopped))
+        failures.sum_up()
+
+    times = "The plugin slow has failed in process_result with PluginOverrun {} times"
+    expected = [str(late), times.format(10), str(stopped), str(stopped), times.format(12)]
+    assert [record.getMessage() for record in caplog.records] == expected
 
 
 def test_failure_at_the_last_event_is_seen_before_the_others_close() -> None:
