@@ -135,7 +135,7 @@ def serve_connection(connection: ServerConnection, protocol: ListenProtocol, bac
         log.warning("%s: %s", protocol.request_id, error)
         _break_off(connection, backlog)
     except EngineError as error:
-        log.error("%s: %s", protocol.request_id, error)
+        log.log(logging.INFO if backlog.leaving else logging.ERROR, "%s: %s", protocol.request_id, error)
         _break_off(connection, backlog, error.message)
     except Exception:
         log.exception("%s: the stream failed", protocol.request_id)

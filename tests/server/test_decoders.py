@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ import websocket
 
 from streamclient import ConnectionLost, ListenOptions, StreamClient, Timeouts
 from streamclient.server import EngineError, LocalServer
+from streamclient.server import app as server_app
 from streamclient.server.engines import load_engine, utterances
 from streamclient.server.engines.decoders import CAN_FORK, Decoder, DecoderPool, can_run
 from streamclient.server.engines.pocketsphinx import PocketsphinxEngine
@@ -178,6 +180,40 @@ def test_a_server_that_stops_leaves_no_process(passage: bytes) -> None:
             server.stop()
         assert not decoders()
     wait_until(lambda: all(map(has_ended, everyone)))
+
+
+@needs_proc
+def test_what_is_stuck_does_not_outlive_the_server(
+    monkeypatch: pytest.MonkeyPatch, server: LocalServer, passage: bytes, heard: str
+) -> None:
+    """A stream that has not ended in time is told that its decoder has; the next start has new ones."""
+    monkeypatch.setattr(server_app, "STOP_BUDGET", 0.1)
+    client = StreamClient(OPTIONS, url=server.url, reconnect=None, timeouts=PATIENT)
+    client.open()
+    client.send(passage[:80_000])
+    wait_until(lambda: bool(working()))
+    everyone = decoders() | working()
+    for pid in everyone:
+        os.kill(pid, signal.SIGSTOP)
+    server.stop()
+    client.abort()
+    assert all(map(has_ended, decoders()))
+    wait_until(lambda: all(map(has_ended, everyone)))
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("streamclient-server")])
+    server.start()
+    assert transcribe(server, passage) == heard
+
+
+@needs_proc
+def test_a_decoder_that_dies_while_it_has_nothing_to_do_costs_nothing(
+    server: LocalServer, passage: bytes, heard: str
+) -> None:
+    """Such as the first that a system without memory ends."""
+    assert transcribe(server, passage) == heard
+    (decoder,) = working()
+    os.kill(decoder, signal.SIGKILL)
+    wait_until(lambda: has_ended(decoder))
+    assert transcribe(server, passage) == heard
 
 
 @needs_proc

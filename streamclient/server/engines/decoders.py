@@ -16,6 +16,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -56,7 +57,8 @@ AHEAD = 32 << 10
 class Decoder(Protocol):
     """Decodes one utterance at a time (see :class:`~streamclient.server.engines.utterances.UtteranceDecoder`)."""
 
-    failed: bool
+    def is_fit(self) -> bool:
+        """Whether it can be used: nobody does at the moment."""
 
     def begin(self, running: str | None) -> None:
         """Begin an utterance, whatever became of the one before."""
@@ -96,12 +98,16 @@ class DecoderPool:
         self._lock = threading.Lock()
         self._fork_server = ForkServer() if self.processes else None
         self._free: list[Decoder] = []
-        self._used = 0
+        self._servers = 0
+        self._closed = False
         self._leases = threading.BoundedSemaphore(self.limit)
         self._spare = threading.Lock()
 
     def open(self) -> None:
         """Load the model, where that does not keep the caller waiting."""
+        with self._lock:
+            self._servers += 1
+            self._closed = False
         with contextlib.suppress(EngineError):  # a stream is going to meet it, and has somebody to tell
             if self._fork_server:
                 self._fork_server.start()
@@ -132,10 +138,12 @@ class DecoderPool:
                 self._put(decoder)
 
     def close(self) -> None:
-        """End all of them, unless one is used: by a stream of another server, whose end is going to be later."""
+        """End all of them, also those that are used, unless another server has opened the pool, too."""
         with self._lock:
-            if self._used:
+            self._servers = max(self._servers - 1, 0)
+            if self._servers:
                 return
+            self._closed = True
             decoders, self._free = self._free, []
             fork_server, self._fork_server = self._fork_server, self._fork_server and ForkServer()
         for decoder in decoders:
@@ -145,21 +153,22 @@ class DecoderPool:
 
     def _take(self) -> Decoder:
         with self._lock:
-            self._used += 1
-            if self._free:
-                return self._free.pop()
-        try:
-            return self._fork_server.fork() if self._fork_server else UtteranceDecoder()
-        except BaseException:
-            with self._lock:
-                self._used -= 1
-            raise
+            if self._closed:
+                raise EngineError("The server whose recogniser this is has stopped.")
+            fork_server = self._fork_server
+            while self._free:
+                decoder = self._free.pop()
+                if decoder.is_fit():
+                    return decoder
+                decoder.close()
+        return fork_server.fork() if fork_server else UtteranceDecoder()
 
     def _put(self, decoder: Decoder) -> None:
         with self._lock:
-            self._used -= 1
-            if not decoder.failed:
+            if not self._closed:
                 self._free.append(decoder)
+                return
+        decoder.close()
 
 
 class RemoteDecoder:
@@ -168,9 +177,16 @@ class RemoteDecoder:
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(PATIENCE)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD)
-        self.failed = False
         self._connection = connection
         self._answers = connection.makefile("rb")
+
+    def is_fit(self) -> bool:
+        """Whether it says nothing: that would be its end, or an answer to somebody who has not waited for it."""
+        if self._connection.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return not poll.poll(0)
 
     def begin(self, running: str | None) -> None:
         """Tell it."""
@@ -213,7 +229,6 @@ class RemoteDecoder:
         return json.loads(line)
 
     def _failure(self) -> EngineError:
-        self.failed = True
         self.close()
         return EngineError("The process that recognised this stream has failed.")
 

@@ -48,12 +48,7 @@ class UtteranceDecoder:
     """One utterance at a time, for one caller at a time.
 
     Takes 95 MB and a quarter of a second to make. pocketsphinx holds Python's lock while it decodes.
-
-    Attributes:
-        failed: whether it is of no use any more.
     """
-
-    failed = False
 
     def __init__(self) -> None:
         self.decoder = _make_decoder()
@@ -62,6 +57,10 @@ class UtteranceDecoder:
         self.estimated = 0  # bytes of the utterance the mean was estimated from
         self.decoding = False
         self.running: str | None = None
+
+    def is_fit(self) -> bool:
+        """Always."""
+        return True
 
     def begin(self, running: str | None) -> None:
         """Begin an utterance, with nothing of the one before: it may have been another stream's, and not finished.
