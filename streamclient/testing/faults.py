@@ -15,6 +15,7 @@ that stops for a while and is closed after ``CloseStream``. Further connections 
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from sys import maxsize
 from typing import Any, Literal, get_args
 
 import attrs
@@ -89,7 +90,7 @@ class After:
     """
 
     what: Unit = attrs.field(validator=_one_of(Unit))
-    count: float = attrs.field(default=0, validator=ge(0))
+    count: float = attrs.field(default=0, validator=and_(ge(0), le(maxsize)))
 
 
 def handshake() -> After:

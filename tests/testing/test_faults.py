@@ -1,6 +1,7 @@
 """Faults are data: written, read, drawn from a seed, and due at an exact moment."""
 
 import json
+from math import inf
 from typing import Any
 
 import attrs
@@ -161,6 +162,7 @@ def test_what_is_no_message_is_not_altered() -> None:
         (lambda: Alter("everything"), "'double finals'"),  # type: ignore[arg-type] # that is the test
         (lambda: Stall(1.0, "sends"), "'both', 'reads', 'writes'"),  # type: ignore[arg-type] # that is the test
         (lambda: Reset(after=audio_bytes(-1)), "count"),
+        (lambda: Reset(after=audio_seconds(inf)), "count"),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_told_at_once(make: Any, complaint: str) -> None:
