@@ -195,16 +195,11 @@ def _shake_hands(address: Address, sound: SoundSocket) -> websocket.WebSocket:
         # The library's own text repeats the whole answer, which a hostile server fills as it likes.
         raise refused(address.place, error.status_code, *answer, time.time()) from None
     except websocket.WebSocketException:
-        _refuse_redirect(address, ws)
-        raise
-    _refuse_redirect(address, ws)  # websocket-client takes one for a connection, up to 1.9.0
+        redirect = ws.handshake_response
+        if redirect is None or not 300 <= redirect.status < 400:
+            raise
+        raise redirected(address.place, redirect.status, redirect.headers.get("location")) from None
     return ws
-
-
-def _refuse_redirect(address: Address, ws: websocket.WebSocket) -> None:
-    answer = ws.handshake_response
-    if answer is not None and 300 <= answer.status < 400:
-        raise redirected(address.place, answer.status, answer.headers.get("location")) from None
 
 
 def _encode(opcode: int, payload: bytes | str) -> bytes:
