@@ -315,7 +315,7 @@ def can_connect(port: int) -> bool:
     """Whether somebody listens there."""
     try:
         socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it was just going
         return False
     return True
 
