@@ -12,6 +12,9 @@ from streamclient.testing.leaks import no_thread_left
 from streamclient.testing.schema import UnfaithfulMessage, check_message
 from tests.support.processes import decoders
 
+SOON = 30.0
+"""Seconds that only elapse when a test is about to fail."""
+
 settings.register_profile("same", deadline=None, max_examples=20, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=explore
 settings.load_profile("same")
@@ -68,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def no_thread_survives() -> Iterator[None]:
     """Fail a test that leaves a thread of ours running."""
-    with no_thread_left():
+    with no_thread_left(SOON):
         yield
 
 

@@ -154,7 +154,7 @@ def test_a_hanging_plugin_delays_only_itself() -> None:
     listener = Listener()
     with serving(obedient(*WORDS, metadata())) as service:
         client = StreamClient(
-            RAW, url=service.url, plugins=[hooked(lambda: release.wait(SOON)), listener], timeouts=Timeouts(close=2.0)
+            RAW, url=service.url, plugins=[hooked(lambda: release.wait(SOON)), listener], timeouts=Timeouts(close=3.0)
         )
         client.open()
         client.send(b"audio")
@@ -175,8 +175,8 @@ def test_a_plugin_that_gets_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     slow = Listener()
     said = [final(f"word{number}", float(number)) for number in range(24)]
     with serving(obedient(*said, metadata())) as service:
-        plugins = [hooked(lambda: threading.Event().wait(0.05)), slow]
-        client = StreamClient(RAW, url=service.url, plugins=plugins, timeouts=Timeouts(close=1.0))
+        plugins = [hooked(lambda: threading.Event().wait(0.13)), slow]
+        client = StreamClient(RAW, url=service.url, plugins=plugins, timeouts=Timeouts(close=3.0))
         with client:
             client.send(b"audio")
 
@@ -476,7 +476,7 @@ def test_nobody_is_disturbed_and_close_keeps_its_budget(act: Callable[[threading
         client.open()
         client.send(b"audio")
         started = time.monotonic()
-        transcript = client.close(timeout=1.0)
+        transcript = client.close(timeout=3.0)
         took = time.monotonic() - started
         stats = client.stats
         release.set()

@@ -249,7 +249,7 @@ def test_a_server_that_answers_no_ping_is_lost() -> None:
 def test_pings_are_answered_and_keep_the_stream() -> None:
     """Pings go out on an idle stream, and their pongs keep it alive."""
     quiet = threading.Event()
-    with serving() as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(ping=0.05, pong=5.0)) as client:
+    with serving() as service, StreamClient(RAW, url=service.url, timeouts=Timeouts(ping=0.05, pong=SOON)) as client:
         quiet.wait(0.4)
         transcript = client.close()
 
@@ -279,7 +279,7 @@ def test_stats_tell_what_happened() -> None:
     assert stats.messages_received == 1
     assert stats.lag == 1.0
     assert stats.buffered_seconds == 0.0
-    assert service.call.texts == [CLOSE_STREAM]
+    assert service.call.commands == [CLOSE_STREAM]
 
 
 def _freeze(call: Call) -> None:

@@ -13,7 +13,7 @@ from streamclient.testing.mishaps import control_type, parse
 
 __all__ = ["Call"]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that only elapse when a test is about to fail."""
 
 

@@ -103,6 +103,7 @@ class Relay:
             for carrier in self._carriers:
                 carrier.cut()
             self._changed.wait_for(lambda: not self._carriers, PATIENCE)
+        listener.join(PATIENCE)
         if self.failures:
             raise self.failures[0]
 

@@ -18,6 +18,10 @@ SLICE = 1.0
 """Seconds a caller's wait lasts at most before a Ctrl-C is looked for, on systems where it does not end the wait."""
 
 
+LAST_STEPS = 5.0
+"""Seconds a thread that has said that it has ended may take to be gone; they elapse only on a very busy machine."""
+
+
 class Bell:
     """One thread waits, any thread rings; a ring before the wait is not lost.
 
@@ -128,7 +132,7 @@ class Worker:
         if not wait_for(self.ended, deadline):
             return False
         if self._thread.ident is not None:
-            self._thread.join(1.0)
+            self._thread.join(LAST_STEPS)
         return True
 
     def _run(self) -> None:

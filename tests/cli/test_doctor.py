@@ -20,7 +20,8 @@ from streamclient.cli.checkup import clock_error
 from streamclient.wire.sockets import SoundSocket
 from tests.cli.conftest import invoke
 from tests.support.bare import bare_server
-from tests.support.service import metadata, obedient, serving
+from tests.support.ports import reserved_port
+from tests.support.service import SOON, metadata, obedient, serving
 
 Capture = pytest.CaptureFixture[str]
 KEY = "sup3r-s3cret-k3y"
@@ -55,7 +56,7 @@ def test_a_service_that_works_is_well(capsys: Capture) -> None:
         code, findings = check(capsys, "--url", service.url)
 
         assert service.call.headers["Authorization"] == f"Token {KEY}"
-        assert service.call.texts == ['{"type": "CloseStream"}']
+        assert service.call.commands == ['{"type": "CloseStream"}']
     assert code == 0
     assert set(states(findings).values()) == {"ok"}
     assert len(states(findings)) == 8
@@ -94,9 +95,8 @@ def test_a_refusal_is_the_last_step(capsys: Capture, status: int, code: int) -> 
 
 def test_what_is_in_the_way_is_where_the_way_ends(capsys: Capture) -> None:
     """Nobody listens: the steps after that are not tried, the rest is."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    code, findings = check(capsys, "--url", f"ws://127.0.0.1:{port}")
+    with reserved_port() as port:
+        code, findings = check(capsys, "--url", f"ws://127.0.0.1:{port}")
 
     assert code == 4
     assert list(states(findings)) == ["key", "address", "proxy", "name", "TCP"]
@@ -117,13 +117,13 @@ def test_a_name_that_is_not_there_is_told(capsys: Capture) -> None:
 def test_a_silent_server_takes_no_longer_than_allowed(capsys: Capture) -> None:
     """Each step has ``--timeout`` seconds."""
     stop = threading.Event()
-    with bare_server(lambda _: (stop.wait(5), None)[1]) as port:
-        code, findings = check(capsys, "--url", f"wss://127.0.0.1:{port}", "--timeout", "0.3")
+    with bare_server(lambda _: (stop.wait(SOON), None)[1]) as port:
+        code, findings = check(capsys, "--url", f"wss://127.0.0.1:{port}", "--timeout", "2")
         stop.set()
 
     assert code == 4
     assert states(findings)["TLS"] == "fail"
-    assert "0.3 s" in findings["TLS"]["text"]
+    assert "2 s" in findings["TLS"]["text"]
 
 
 def test_tls_tells_whose_certificate_it_is(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +229,8 @@ def test_the_clock_is_compared_with_the_servers(header: str, expected: float | N
 
     with bare_server(answer) as port:
         sound = SoundSocket(socket.create_connection(("127.0.0.1", port)), lambda: False)
-        sound.deadline = time.monotonic() + 5
+        sound.deadline = time.monotonic() + SOON
         error = clock_error(sound, "127.0.0.1", "/")
         sound.close()
 
-    assert error == expected if expected is None else error is not None and abs(error - expected) < 5
+    assert error == expected if expected is None else error is not None and abs(error - expected) < SOON

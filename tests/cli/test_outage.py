@@ -17,6 +17,7 @@ import pytest
 from streamclient.server import LocalServer
 from streamclient.server.engines import load_engine
 from tests.cli.conftest import Start, invoke
+from tests.support.ports import reserved_port
 from tests.support.service import SOON, Call, final, metadata, serving
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "sense_and_sensibility.wav"
@@ -131,7 +132,7 @@ def test_a_server_that_is_stopped_and_started_again_costs_no_words(start: Start)
     engine = load_engine("pocketsphinx")
     with wave.open(str(SAMPLE)) as file:
         audio = file.readframes(file.getnframes())
-    with LocalServer(engine) as first:
+    with reserved_port() as port, LocalServer(engine, port=port) as first:
         process = start("transcribe", "-", *RAW, "--url", first.url, "--json")
         assert process.stdin is not None
         assert process.stdout is not None
@@ -142,7 +143,7 @@ def test_a_server_that_is_stopped_and_started_again_costs_no_words(start: Start)
         lines = [process.stdout.readline()]
         while '"event":"final"' not in lines[-1]:
             lines.append(process.stdout.readline())
-    with LocalServer(engine, port=first.port):
+    with LocalServer(engine, port=port):
         feed.write(audio[9 * 32000 :])
         process.stdin.close()
         lines += process.stdout.readlines()

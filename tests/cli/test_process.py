@@ -78,7 +78,7 @@ def test_pipe_is_transcribed_while_it_is_open(start: Start) -> None:
         out, err = process.communicate(timeout=SOON)
     assert (process.returncode, out, err) == (0, "", "")
     assert service.call.audio == BLOCK * 2
-    assert service.call.texts == [CLOSE_STREAM]
+    assert service.call.commands == [CLOSE_STREAM]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -96,7 +96,7 @@ def test_first_signal_finishes_well(start: Start, number: int, code: int) -> Non
     assert rest[-1]["event"] == "close"
     assert rest[-1]["complete"]
     assert err == "streamclient: finishing what was sent; press Ctrl-C again to end at once\n"
-    assert service.call.texts == [CLOSE_STREAM]
+    assert service.call.commands == [CLOSE_STREAM]
 
 
 def test_second_signal_ends_at_once(start: Start) -> None:
@@ -161,7 +161,7 @@ def test_signal_interrupts_the_pace(start: Start, wav: str) -> None:
         assert line_of(process.stdout) == "word0\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(SOON) == 130
-    assert service.call.texts == [CLOSE_STREAM]
+    assert service.call.commands == [CLOSE_STREAM]
     assert len(service.call.audio) < 16000 * 2 * 300
 
 
@@ -177,7 +177,7 @@ def test_reader_that_leaves_is_no_drama(start: Start) -> None:
         err = process.stderr.read() if process.stderr else ""
         assert process.wait(SOON) == 1
     assert err == ""
-    assert service.call.texts == [CLOSE_STREAM]
+    assert service.call.commands == [CLOSE_STREAM]
 
 
 def test_full_disk_is_an_error(start: Start, wav: str) -> None:

@@ -146,7 +146,7 @@ def test_outage_beyond_the_policy_is_recovered(tmp_path: Path, capsys: Capture) 
 
     with serving(breaking) as service:
         plugins = [f"record:path={tmp_path / 'call'}"]
-        client = StreamClient(options(), url=service.url, plugins=plugins, reconnect=ReconnectPolicy(max_outage=0.2))
+        client = StreamClient(options(), url=service.url, plugins=plugins, reconnect=ReconnectPolicy(max_outage=2.0))
         client.open()
         with pytest.raises(ConnectionLost):
             for place in range(0, len(samples), 1600):

@@ -24,6 +24,7 @@ from streamclient.server.engines.scripted import ScriptedEngine
 from streamclient.server.protocol import Close, ListenProtocol, Output
 from streamclient.server.query import Refusal, parse_request
 from streamclient.testing import Cassette, CassetteError, builders, check_message
+from tests.support.service import SOON
 
 TARGETS: dict[str, Callable[[bytes], None]] = {}
 SEEDS: dict[str, list[bytes]] = {}
@@ -212,7 +213,7 @@ def client_wire(data: bytes) -> None:
             RAW,
             url=f"ws://127.0.0.1:{listener.getsockname()[1]}",
             reconnect=None,
-            timeouts=Timeouts(connect=5.0, close=0.5, exit=0.1),
+            timeouts=Timeouts(connect=SOON, close=0.5, exit=0.1),
         )
         with beside(lambda: answer(listener, data)), suppress(StreamClientError):
             try:
@@ -229,13 +230,13 @@ def beside(function: Callable[[], None]) -> Iterator[None]:
     thread = threading.Thread(target=function, daemon=True)
     thread.start()
     yield
-    thread.join(5.0)
+    thread.join(SOON)
 
 
 def answer(listener: socket.socket, data: bytes) -> None:
     """Accept a connection, shake hands, send these bytes, and hang up."""
     sock, _ = listener.accept()
-    with sock:
+    with sock, suppress(OSError):  # the client may be gone at any moment
         protocol = ServerProtocol()
         while not (events := protocol.events_received()):
             received = sock.recv(65536)
@@ -245,11 +246,10 @@ def answer(listener: socket.socket, data: bytes) -> None:
         (request,) = events
         assert isinstance(request, Request)
         protocol.send_response(protocol.accept(request))
-        with suppress(OSError):
-            sock.sendall(b"".join(protocol.data_to_send()) + data)
-            sock.shutdown(socket.SHUT_WR)
-            while sock.recv(65536):
-                pass
+        sock.sendall(b"".join(protocol.data_to_send()) + data)
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(65536):
+            pass
 
 
 HANDSHAKE = (
@@ -269,12 +269,12 @@ HANDSHAKE = (
 def server_wire(data: bytes) -> None:
     """The server meets any bytes on its socket, and serves the next client as if nothing had been."""
     server = shared_server()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5.0) as hostile, suppress(ConnectionError):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SOON) as hostile, suppress(ConnectionError):
         hostile.sendall(data)
         hostile.shutdown(socket.SHUT_WR)
         while hostile.recv(65536):
             pass
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5.0) as good:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SOON) as good:
         good.sendall(HANDSHAKE)
         assert good.recv(65536).startswith(b"HTTP/1.1 101")
 

@@ -1,5 +1,6 @@
 """Installed plugins by their names, with options as text and as tables."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ class TestNames:
     ) -> None:
         """A running process finds what was installed after its first look."""
         folder = tmp_path_factory.mktemp("site")
+        os.utime(folder, (0, 0))  # or what comes may be as old as the folder, to the system's clock
         monkeypatch.syspath_prepend(str(folder))
         refusal("late")
         install(folder, "late", "1.0", {"late": "late_plugin"})

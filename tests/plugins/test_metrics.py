@@ -153,7 +153,7 @@ with LEDGER._lock:
         counted = LEDGER.read()
         os._exit(any(counted.values()))
     # A child that waits for the lock would never end.
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
         time.sleep(0.01)
     if done == (0, 0):

@@ -32,7 +32,7 @@ SMALL = BufferPolicy(max_memory=1_000_000, max_disk=0)
 MUCH = 4_000_000
 """Bytes, more than the system keeps for a connection that takes nothing."""
 
-EAGER = Timeouts(ping=0.1, pong=1.0, send=1.0, keepalive=0.05)
+EAGER = Timeouts(ping=0.1, pong=2.0, send=2.0, keepalive=0.05)
 
 
 def attentive(call: Call) -> None:
@@ -186,7 +186,7 @@ def test_a_server_that_answers_pings_and_says_nothing_is_given_up() -> None:
             time.sleep(0.02)  # far more often than Timeouts.close
 
     with serving(mute) as service:
-        client = StreamClient(RAW, url=service.url, reconnect=QUICK, timeouts=evolve(EAGER, close=0.5))
+        client = StreamClient(RAW, url=service.url, reconnect=QUICK, timeouts=evolve(EAGER, close=0.5, pong=SOON))
         client.open()
         client.send(TENTH)
         began = time.monotonic()

@@ -169,8 +169,8 @@ def test_keep_alive_is_not_answered_and_moves_no_clock(server: LocalServer) -> N
 
 
 def test_keep_alive_resets_the_timer() -> None:
-    """The ten seconds, which are two here, count from the last of them."""
-    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=2.0)) as server:
+    """The ten seconds, which are three here, count from the last of them."""
+    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=3.0)) as server:
         ws = dial(server)
         ws.settimeout(0.5)
         with pytest.raises(websocket.WebSocketTimeoutException):
@@ -179,7 +179,7 @@ def test_keep_alive_resets_the_timer() -> None:
         sent = time.monotonic()
         send(ws, KEEP_ALIVE)
         assert read(ws).code == 1011
-        assert time.monotonic() - sent > 1.9
+        assert time.monotonic() - sent > 2.9
 
 
 def test_finalize_flushes_or_says_nothing(server: LocalServer) -> None:
@@ -201,7 +201,7 @@ def test_finalize_of_a_channel_flushes_that_one(server: LocalServer) -> None:
 @pytest.mark.parametrize("end", [CLOSE, b""], ids=["CloseStream", "the legacy empty frame"])
 def test_the_end_of_a_stream(server: LocalServer, end: Any) -> None:
     """The remaining finals, one whole ``Metadata``, code 1000 without a reason; later input is ignored."""
-    before = time.time()
+    before = seconds_now()
     heard = converse(server, RAW, [SECOND, SECOND, end, SECOND, FINALIZE])
     metadata = heard.messages[-1]
     assert [m["type"] for m in heard.messages] == ["Results"] * (len(heard.messages) - 1) + ["Metadata"]
@@ -211,7 +211,12 @@ def test_the_end_of_a_stream(server: LocalServer, end: Any) -> None:
     assert (metadata["duration"], metadata["channels"]) == (2.0, 1)
     assert metadata["sha256"] == hashlib.sha256(SECOND * 2).hexdigest()
     assert list(metadata["model_info"]) == metadata["models"]
-    assert metadata["created"].startswith(time.strftime("%Y-%m-%dT%H:", time.gmtime(before))[:11])
+    assert before <= metadata["created"][:19] <= seconds_now()
+
+
+def seconds_now() -> str:
+    """The time in UTC as the service writes it, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
 
 
 def test_pings_are_answered_throughout(server: LocalServer) -> None:
@@ -287,12 +292,12 @@ def test_ten_seconds_of_nothing_end_a_stream() -> None:
     assert heard.code == 1011
     assert heard.reason.startswith("Deepgram did not receive audio data or a text message within the timeout window.")
     assert "net0001" in heard.reason
-    assert 0.15 < time.monotonic() - begin < 5
+    assert 0.15 < time.monotonic() - begin < 10
 
 
 def test_thirty_seconds_without_a_result_end_a_stream() -> None:
     """Code 1011 and net0000 for a stream that was only kept alive; one that had a result stays."""
-    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=30, no_response=1.0)) as server:
+    with LocalServer(ScriptedEngine(SCRIPT), timeouts=Timeouts(inactivity=30, no_response=3.0)) as server:
         kept, spoken = dial(server), dial(server)
         send(kept, KEEP_ALIVE)
         send(spoken, *[SECOND] * 3)

@@ -23,6 +23,7 @@ from streamclient.server import EngineError, Limits, LocalServer, ServerStartErr
 from streamclient.server import app as server_app
 from streamclient.server.engines import ENGINES, load_engine, register_engine
 from streamclient.server.engines.scripted import ScriptedEngine
+from tests.support.waiting import wait_until
 
 SCRIPT = [("one", 0.5, 0.9), ("two", 1.0, 1.4)]
 SECOND = bytes(32_000)
@@ -35,7 +36,7 @@ def _no_thread_is_left() -> Iterator[None]:
     """Every thread of the server is gone when it has stopped."""
     before = set(threading.enumerate())
     yield
-    assert set(threading.enumerate()) <= before
+    wait_until(lambda: set(threading.enumerate()) <= before)
 
 
 @pytest.fixture

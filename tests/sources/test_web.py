@@ -17,6 +17,7 @@ from streamclient.sources import AudioSource, MissingExtra, SourceError, audio_c
 from streamclient.sources.files import RawFormat
 from streamclient.sources.web import shown, web_path
 from tests.sources.test_files import wav_bytes
+from tests.support.ports import reserved_port
 
 WAV = wav_bytes(20.0)
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -313,9 +314,8 @@ class TestRefusals:
 
     def test_no_server_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
         """In one sentence, without what only the owner of the address should know."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        with pytest.raises(SourceError, match=r"talk\.wav cannot be opened: Connection refused\.$") as caught:
+        refusal = r"talk\.wav cannot be opened: Connection refused\.$"
+        with reserved_port() as port, pytest.raises(SourceError, match=refusal) as caught:
             open_source(f"http://ann:secret@127.0.0.1:{port}/talk.wav?key=hidden")
         assert "secret" not in str(caught.value)
         assert "hidden" not in str(caught.value)

@@ -1,16 +1,16 @@
 """What a caller is told of a failure, and that it holds no secret."""
 
 import pickle
-import socket
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 from attrs import Factory, frozen
 
 from streamclient import ListenOptions, StreamClient, StreamClientError, StreamState
+from tests.support.ports import reserved_port
 from tests.support.service import LINEAR16
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
@@ -81,6 +81,5 @@ def fails_to_open(arguments: dict[str, Any]) -> StreamClientError:
 @contextmanager
 def nothing_listens() -> Iterator[dict[str, Any]]:
     """A port that nobody has."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
-    yield {"url": f"ws://127.0.0.1:{port}"}
+    with reserved_port() as port:
+        yield {"url": f"ws://127.0.0.1:{port}"}

@@ -14,13 +14,18 @@ PROGRAM = b"engines/utterances.py"
 
 def children(pid: int) -> set[int]:
     """The living ones of a process."""
+    # Where one ends while the list is made, the system may leave others out of it.
+    return {child for child in _listed(pid) | _listed(pid) if not has_ended(child)}
+
+
+def _listed(pid: int) -> set[int]:
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             found.update(map(int, task.read_text().split()))
         except OSError:
             continue  # a thread that has ended
-    return {child for child in found if not has_ended(child)}
+    return found
 
 
 def descendants(pid: int) -> set[int]:

@@ -237,8 +237,8 @@ def test_the_speed_is_chosen(path: Path, seconds: float, speed: float, least: fl
     with ReplayServer(timed(path, seconds), speed) as server:
         began = time.monotonic()
         with connect(server.url + "/v1/listen", compression=None) as client:
-            assert client.recv(10.0) == "late"
-            assert least <= time.monotonic() - began < 10.0
+            assert client.recv(60.0) == "late"
+            assert least <= time.monotonic() - began < 60.0
 
 
 BROKEN = [

@@ -106,17 +106,19 @@ def test_what_is_left_behind_is_an_error(tmp_path: Path) -> None:
         """
 import streamclient.testing.calls, streamclient.testing.leaks
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(monkeypatch):
     for where in (streamclient.testing.calls.Call.has_ended, streamclient.testing.leaks.no_stream_left.__wrapped__):
         monkeypatch.setattr(where, "__defaults__", (0.1,))
 
 left = []
 
+@pytest.mark.usefixtures("impatient")
 def test_ours(deepgram_server):
     left.append(StreamClient(OPTIONS, reconnect=None))
     left[-1].open()
 
+@pytest.mark.usefixtures("impatient")
 def test_another_client(deepgram_server):
     left.append(socket.create_connection(("127.0.0.1", deepgram_server.relay.port)))
     left[-1].sendall(b"GET /v1/listen HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"

@@ -19,6 +19,7 @@ from streamclient.threads.lane import Report
 from streamclient.threads.worker import Deadline
 from tests.support.events import CLOSED, OPENED, SOON, emptied, finals, interims
 from tests.support.lanes import Plugin, Stuck
+from tests.support.waiting import wait_until
 
 
 @contextmanager
@@ -102,7 +103,9 @@ def test_a_plugin_that_fails_at_every_event_does_not_fill_the_log(caplog: pytest
 
     failing, other = Plugin(fail), Plugin()
     with running(failing=failing, other=other) as dispatcher, caplog.at_level(logging.DEBUG, "streamclient.plugins"):
-        dispatcher.publish([*finals(238), CLOSED])
+        dispatcher.publish(finals(238))
+        assert other.has(2 * 238)
+        dispatcher.publish([CLOSED])
         assert dispatcher.wait(Deadline(SOON), SOON)
 
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
@@ -133,8 +136,9 @@ def test_a_plugin_that_is_always_late_does_not_fill_the_log(caplog: pytest.LogCa
     assert [record.getMessage() for record in caplog.records] == expected
 
 
-def test_failure_at_the_last_event_is_seen_before_the_others_close() -> None:
+def test_failure_at_the_last_event_is_seen_before_the_others_close(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin that fails at the very end is shown to the others all the same."""
+    monkeypatch.setattr(lane, "GRACE", SOON)
     bug = ValueError("a bug")
     (last,) = finals(1)
     held = threading.Event()
@@ -276,6 +280,7 @@ def test_plugin_that_does_not_get_on_is_left_behind() -> None:
         dispatcher.publish([CLOSED])
         assert other.has(4)
         assert other.events[-1] is CLOSED
+        wait_until(lambda: dispatcher._lanes[1].has_ended)
         assert not dispatcher.wait(Deadline(SOON), 0.05)
         assert dispatcher.wait(Deadline(SOON), SOON)
         assert dispatcher.plugin_errors == {"stuck": 1}

@@ -226,6 +226,7 @@ def test_an_error_holds_only_what_has_gone_through() -> None:
         assert any(isinstance(event, Utterance) for event in client.events())
         with pytest.raises(CloseTimeout):
             client.close(timeout=0.5)
+        wait_until(lambda: bool(shown))
         stop.set()
 
     assert shown == ["word0!"]
@@ -240,7 +241,7 @@ def test_whoever_meets_the_error_is_shown_only_what_has_gone_through() -> None:
         return append("!")(utterance)
 
     def script(call: Call) -> None:
-        call.read_until()
+        call.read()
         call.say(SAID[0])
         call.read_to_end()
 
@@ -259,6 +260,7 @@ def test_whoever_meets_the_error_is_shown_only_what_has_gone_through() -> None:
         client = StreamClient(RAW, url=service.url, plugins=[processor(slow, policy)], timeouts=Timeouts(close=1.0))
         client.open()
         client.send(b"audio")
+        wait_until(lambda: client.stats.messages_received == 1)
         closing = threading.Thread(target=close)
         closing.start()
         wait_until(lambda: client.state is StreamState.FAILED)

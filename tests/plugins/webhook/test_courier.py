@@ -28,6 +28,7 @@ from streamclient_plugins.webhook.signing import Signer
 from streamclient_plugins.webhook.target import Target
 from tests.plugins.webhook.test_post import OLD
 from tests.support import receiver as answers
+from tests.support.ports import reserved_port
 from tests.support.receiver import Answerer, Receiver, receiving, server_context, status
 from tests.support.senders import ENDPOINT, LEASE, letter
 
@@ -136,29 +137,30 @@ class TestDays:
 
     def test_a_receiver_that_is_down_for_an_hour(self, tmp_path: Path) -> None:
         """Nothing is lost; it all arrives at the next attempt."""
-        with receiving() as receiver:
-            port = receiver.server_port
-        days = Days(tmp_path / "outbox", Target(receiver.url))
-        for number in range(5):
-            days.put("a", number)
-        assert set(days.pass_time(HOUR)) == {Fate.WAITING}
+        with reserved_port() as port:
+            with receiving(port=port) as receiver:
+                days = Days(tmp_path / "outbox", Target(receiver.url))
+            for number in range(5):
+                days.put("a", number)
+            assert set(days.pass_time(HOUR)) == {Fate.WAITING}
 
-        with receiving(port=port) as receiver:
-            assert days.pass_time(2 * HOUR) == [Fate.DELIVERED] * 5
-            days.close()
+            with receiving(port=port) as receiver:
+                assert days.pass_time(2 * HOUR) == [Fate.DELIVERED] * 5
+                days.close()
 
         assert [post.event for post in receiver.accepted] == [f"a-{number}" for number in range(5)]
 
     def test_a_certificate_that_is_wrong_for_a_while(self, tmp_path: Path) -> None:
         """Nothing is sent to whoever that is; when it is right again it all arrives."""
         ours, theirs = trustme.CA(), trustme.CA()
-        with receiving(tls=server_context(theirs)) as impostor, ours.cert_pem.tempfile() as file:
-            days = Days(tmp_path / "outbox", Target(impostor.url, ca_file=file))
-            days.put("a", 0)
-            assert set(days.pass_time(HOUR)) == {Fate.WAITING}
-        with receiving(tls=server_context(ours), port=impostor.server_port) as receiver:
-            assert days.pass_time(DAY) == [Fate.DELIVERED]
-            days.close()
+        with reserved_port() as port:
+            with receiving(tls=server_context(theirs), port=port) as impostor, ours.cert_pem.tempfile() as file:
+                days = Days(tmp_path / "outbox", Target(impostor.url, ca_file=file))
+                days.put("a", 0)
+                assert set(days.pass_time(HOUR)) == {Fate.WAITING}
+            with receiving(tls=server_context(ours), port=port) as receiver:
+                assert days.pass_time(DAY) == [Fate.DELIVERED]
+                days.close()
 
         assert (impostor.posts, [post.event for post in receiver.accepted]) == ([], ["a-0"])
 
@@ -239,11 +241,11 @@ class TestOutboxThatFails:
         logging.getLogger("streamclient.webhook").addHandler(handler)
         courier = Courier(tmp_path, "here", Nothing(), "stream-1", 30.0)  # a folder is no outbox
         courier.start()
-        assert said.acquire(timeout=10)
+        assert said.acquire(timeout=30)
         courier.notice()
-        assert said.acquire(timeout=10)
+        assert said.acquire(timeout=30)
         assert not said.acquire(timeout=0.2)
-        courier.finish(10)
+        courier.finish(30)
         logging.getLogger("streamclient.webhook").removeHandler(handler)
 
         assert all("because the outbox" in message for message in caplog.messages)
@@ -290,7 +292,7 @@ class TestProcesses:
         """Deliver all that is left."""
         with Outbox(path) as outbox, closing(Poster(Target(url))) as poster:
             delivery = Delivery(outbox, ENDPOINT, poster, LEASE)
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while outbox.count(ENDPOINT):
                 assert time.monotonic() < end
                 if delivery.deliver_one() is None:
@@ -306,7 +308,7 @@ class TestProcesses:
                     outbox.put(letter(stream, number), 1000)
         with receiving(plan) as receiver:
             senders = [start("deliver", tmp_path / "outbox", receiver.url, "-") for _ in range(3)]
-            assert [sender.communicate(timeout=40)[0] for sender in senders] == [b""] * 3
+            assert [sender.communicate(timeout=100)[0] for sender in senders] == [b""] * 3
 
         assert [sender.returncode for sender in senders] == [0] * 3
         for stream in "abcd":

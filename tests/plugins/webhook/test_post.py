@@ -191,11 +191,11 @@ class TestBounds:
 
         with receiving([slowly]) as receiver:
             before = time.monotonic()
-            answer = post(receiver, timeout=0.3)
+            answer = post(receiver, timeout=1.0)
             done.set()
 
-        assert answer == Answer(error="no whole answer of localhost within 0.3 s")
-        assert time.monotonic() - before < 5
+        assert answer == Answer(error="no whole answer of localhost within 1 s")
+        assert time.monotonic() - before < 30
 
     def test_an_answer_without_end_is_not_read_to_its_end(self, post: Post) -> None:
         """It is an answer all the same; the next post has a new connection."""
@@ -224,7 +224,7 @@ class TestBounds:
             return answers.hang(handler)
 
         with receiving([hang]) as receiver:
-            poster = Poster(Target(receiver.url, timeout=30))
+            poster = Poster(Target(receiver.url, timeout=60))
             cutter = threading.Thread(target=lambda: [asked.wait(30), poster.cut()])  # type: ignore[func-returns-value]
             cutter.start()
             before = time.monotonic()
@@ -233,13 +233,13 @@ class TestBounds:
             poster.close()
 
         assert not answer.is_success
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 30
         assert not poster.post(LETTER, 1.0).is_success
 
     def test_a_greeting_can_be_cut(self) -> None:
         """That of TLS, which nobody answers."""
         with closing(socket.create_server(("127.0.0.1", 0))) as server:
-            poster = Poster(Target(f"https://127.0.0.1:{server.getsockname()[1]}/", timeout=20))
+            poster = Poster(Target(f"https://127.0.0.1:{server.getsockname()[1]}/", timeout=60))
             said: list[Answer] = []
             thread = threading.Thread(target=lambda: said.append(poster.post(LETTER, 1.0)))
             before = time.monotonic()
@@ -251,7 +251,7 @@ class TestBounds:
             poster.close()
 
         assert not said[0].is_success
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 30
 
     def test_a_connection_that_was_left_is_replaced(self, post: Post) -> None:
         """The receiver has closed it while nothing was to say."""
@@ -350,7 +350,7 @@ class TestAddresses:
             found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
-            with closing(queued), closing(Poster(Target("http://two.example/", timeout=2.0))) as poster:
+            with closing(queued), closing(Poster(Target("http://two.example/", timeout=4.0))) as poster:
                 assert poster.post(LETTER, 1.0) == Answer(200)
 
     def test_the_address_that_was_checked_is_the_one(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_it_takes_what_the_plugin_sends(example: ModuleType, play: Play, tmp_path: Path) -> None:
     """All of it."""
     with running(example.app) as url:
-        assert play(Webhook(url=url, secret=(SECRET,), outbox=tmp_path / "box"), EVENTS) == []
+        assert play(Webhook(url=url, secret=(SECRET,), outbox=tmp_path / "box", drain=30.0), EVENTS) == []
 
     assert [event["type"] for event in example.events.values()] == ["stream.utterance", "stream.close"]
 
@@ -101,7 +101,7 @@ def post(url: str, headers: dict[str, str]) -> int:
 def test_the_event_of_the_manual_is_what_is_posted(play: Play, tmp_path: Path) -> None:
     """Field by field."""
     with receiving() as receiver:
-        play(Webhook(url=receiver.url, outbox=tmp_path / "box"), EVENTS)
+        play(Webhook(url=receiver.url, outbox=tmp_path / "box", drain=30.0), EVENTS)
 
     assert shape(receiver.posts[0].event) == shape(json.loads((EXAMPLES / "webhook_event.json").read_text()))
 
