@@ -171,5 +171,5 @@ class Webhook(EventReporter):
 
     @property
     def _lease(self) -> float:
-        """Seconds for which a letter belongs to who sends it: a post, and a look-up of a name that takes its time."""
+        """Seconds for which a letter belongs to who sends it: a post, and a machine that takes its time."""
         return 2 * self.timeout + 5.0

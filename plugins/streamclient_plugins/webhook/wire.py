@@ -6,8 +6,10 @@ No HTTP library has both, so the socket is ours; what is said over it is not.
 import errno
 import socket
 import ssl
+import threading
 import time
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from streamclient_plugins.webhook.addresses import is_public
@@ -33,6 +35,7 @@ class Wire:
         self._begun = self._deadline = 0.0
         self._is_cut = False
         self._socket: socket.socket | None = None
+        self._found: SimpleQueue[list[Any] | OSError] = SimpleQueue()
 
     def begin(self) -> None:
         """Start the time for a post, and connect, unless the connection of the one before is still good.
@@ -59,6 +62,7 @@ class Wire:
     def cut(self) -> None:
         """Wake the thread that waits for this connection, which then finds it broken; it is of no use any more."""
         self._is_cut = True
+        self._found.put(TimeoutError())
         wire = self._socket
         if wire is not None:
             with suppress(OSError):  # not connected any more
@@ -73,9 +77,7 @@ class Wire:
 
     def _dial(self) -> None:
         """Connect to an address that was looked at, so that the name cannot mean another one a moment later."""
-        target = self._target
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        allowed = [one for one in found if target.allow_private or is_public(str(one[4][0]))]
+        allowed = [one for one in self._look_up() if self._target.allow_private or is_public(str(one[4][0]))]
         if not allowed:
             raise PermissionError(errno.EACCES, "it has no public address, and allow_private is false")
         *others, last = allowed
@@ -84,6 +86,27 @@ class Wire:
                 # One where nobody answers leaves the next ones their time.
                 return self._connect(family, address, len(allowed) - tried)
         return self._connect(last[0], last[4], 1)
+
+    def _look_up(self) -> list[Any]:
+        """The addresses of the receiver.
+
+        A look-up has no deadline and nothing ends it, so it has a thread, which is left to itself when it is late.
+        """
+        found = self._found = SimpleQueue()
+        asking = threading.Thread(
+            target=_ask, args=(self._target, found), name="streamclient-webhook-look-up", daemon=True
+        )
+        try:
+            asking.start()
+        except RuntimeError:  # the interpreter is exiting, and starts none
+            _ask(self._target, found)
+        try:
+            answer = found.get(timeout=self._left())
+        except Empty:
+            raise TimeoutError from None
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
 
     def _connect(self, family: int, address: Any, share: int) -> None:
         self.close()
@@ -117,6 +140,13 @@ class Wire:
         if left <= 0 or self._is_cut:
             raise TimeoutError
         return left
+
+
+def _ask(target: Target, found: "SimpleQueue[list[Any] | OSError]") -> None:
+    try:
+        found.put(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
+    except OSError as error:
+        found.put(error)
 
 
 def _is_readable(wire: socket.socket) -> bool:

@@ -47,6 +47,21 @@ def post() -> Iterator[Post]:
         poster.close()
 
 
+@pytest.fixture
+def looking_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Set once a look-up of a name has begun, which then hangs until the end of the test."""
+    begun, over = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        begun.set()
+        over.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    yield begun
+    over.set()
+
+
 class TestSignature:
     def test_the_library_of_standard_webhooks_verifies_it(self, post: Post) -> None:
         """With each of the secrets, the old one and the new one, while they change."""
@@ -252,6 +267,40 @@ class TestBounds:
 
         assert not said[0].is_success
         assert time.monotonic() - before < 30
+
+    def test_a_look_up_ends_in_time(self, looking_up: threading.Event) -> None:
+        """Of a name whose servers do not answer; the system itself would wait for them much longer."""
+        before = time.monotonic()
+        answer = Poster(Target("http://hangs.example/", timeout=0.2)).post(LETTER, 1.0)
+
+        assert looking_up.is_set()
+        assert answer.error == "no whole answer of hangs.example within 0.2 s"
+        assert time.monotonic() - before < 10
+
+    def test_a_look_up_can_be_cut(self, looking_up: threading.Event) -> None:
+        """By another thread, as everything else."""
+        poster = Poster(Target("http://hangs.example/", timeout=30))
+        cutter = threading.Thread(target=lambda: [looking_up.wait(30), poster.cut()])  # type: ignore[func-returns-value]
+        cutter.start()
+        before = time.monotonic()
+        answer = poster.post(LETTER, 1.0)
+        cutter.join()
+
+        assert not answer.is_success
+        assert time.monotonic() - before < 10
+
+    def test_a_name_is_looked_up_while_the_interpreter_exits(self, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There are no new threads any more then, and the last events are still to be delivered."""
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if "look-up" in thread.name:
+                raise RuntimeError("can't create new thread at interpreter shutdown")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with receiving() as receiver:
+            assert post(receiver) == Answer(200)
 
     def test_a_connection_that_was_left_is_replaced(self, post: Post) -> None:
         """The receiver has closed it while nothing was to say."""
