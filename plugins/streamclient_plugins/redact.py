@@ -63,8 +63,9 @@ class Redact:
         return attrs.evolve(
             result,
             alternatives=tuple(map(self._alternative, result.alternatives)) if shown else (),
-            # An entity names words by their numbers and repeats their text.
+            # An entity names words by their numbers and repeats their text, as what was searched for does.
             entities=(),
+            search=(),
             raw={},
         )
 

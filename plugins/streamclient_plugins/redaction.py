@@ -8,6 +8,7 @@ import attrs
 from attrs import frozen
 
 from streamclient import Word
+from streamclient_plugins.scripts import UNSPACED
 
 __all__ = ["KINDS", "Redaction", "as_pattern"]
 
@@ -23,9 +24,16 @@ KINDS = {
     "card": _digits(12, 19),
     "phone": _digits(7, 15),
     "digits": _digits(3, 60),
-    "email": r"(?<!\w)[\w.+-]+(?:@| at )[\w-]+(?:(?:\.| dot )[\w-]+)+(?!\w)",
+    "email": r"(?<!\w)[\w.+-]+(?:(?: dot | dash | underscore )[\w.+-]+)*(?:@| at )[\w-]+(?:(?:\.| dot )[\w-]+)+(?!\w)",
 }
 """Patterns by name; they rather take too much than too little."""
+
+BEGIN = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
+END = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
+"""Of a word; between letters of a script without spaces there can be one anywhere."""
+
+APOSTROPHE = re.compile("['\u2019\u02bc]")
+"""However it is typed; the service writes the first."""
 
 Span = tuple[int, int]
 
@@ -33,8 +41,8 @@ Span = tuple[int, int]
 def as_pattern(phrase: str) -> str:
     """A pattern for a word or a phrase, whatever stands between its words."""
     # An accent may be typed as a character of its own; the service writes both as one.
-    phrase = unicodedata.normalize("NFC", phrase)
-    return r"(?<!\w)" + r"\W+".join(map(re.escape, phrase.split())) + r"(?!\w)"
+    words = unicodedata.normalize("NFC", phrase).split()
+    return BEGIN + APOSTROPHE.sub(APOSTROPHE.pattern, r"\W+".join(map(re.escape, words))) + END
 
 
 @frozen
@@ -73,8 +81,9 @@ class Redaction:
         The words are looked through as they are written and as they were spoken, since "4242" may be one and
         "forty two forty two" the other; what is found in one goes from both.
         """
-        written, written_places = _joined([word.text for word in words])
-        spoken, spoken_places = _joined([word.word for word in words])
+        glue = "" if text == "".join(word.text for word in words) else " "
+        written, written_places = _joined([word.text for word in words], glue)
+        spoken, spoken_places = _joined([word.word for word in words], glue)
         spans = self.finds(written)
         seen = {number for span in spans for number in _touched(span, written_places)}
         heard = [_touched(span, spoken_places) for span in self.finds(spoken)]
@@ -128,13 +137,13 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
-def _joined(texts: Sequence[str]) -> tuple[str, list[Span]]:
-    """The texts with blanks between them, and the place of each."""
+def _joined(texts: Sequence[str], glue: str) -> tuple[str, list[Span]]:
+    """The texts with what stands between them, and the place of each."""
     places, end = [], 0
     for text in texts:
         places.append((end, end + len(text)))
-        end += len(text) + 1
-    return " ".join(texts), places
+        end += len(text) + len(glue)
+    return glue.join(texts), places
 
 
 def _touched(span: Span, places: Sequence[Span]) -> list[int]:

@@ -68,6 +68,31 @@ class TestWhatIsFound:
         """As some systems do."""
         assert redacted([("café", "Café")], as_pattern("cafe\u0301")) == ("#", ["#"])
 
+    @pytest.mark.parametrize("typed", ["o'brien", "o\u2019brien"])
+    @pytest.mark.parametrize("written", ["O'Brien", "O\u2019Brien"])
+    def test_an_apostrophe_may_be_any(self, typed: str, written: str) -> None:
+        """A word processor makes it a curly one."""
+        assert redacted([("hi", "Hi"), (written.lower(), written)], as_pattern(typed)) == ("Hi #", ["Hi", "#"])
+
+    @pytest.mark.parametrize(
+        ("said", "phrase", "text", "words"),
+        [
+            (
+                ["\u6211\u8bf4", "\u4e2d\u6587", "\u597d"],
+                "\u4e2d\u6587",
+                "\u6211\u8bf4#\u597d",
+                ["\u6211\u8bf4", "#", "\u597d"],
+            ),
+            (["\u6211\u8bf4\u4e2d\u6587"], "\u4e2d\u6587", "\u6211\u8bf4#", ["\u6211\u8bf4#"]),
+            (["\u4e2d", "\u6587", "\u597d"], "\u4e2d\u6587", "#\u597d", ["#", "#", "\u597d"]),
+            (["\u7528", "Visa", "\u4ed8"], "visa", "\u7528#\u4ed8", ["\u7528", "#", "\u4ed8"]),
+            (["\u7528", "Visas"], "visa", "\u7528Visas", ["\u7528", "Visas"]),
+        ],
+    )
+    def test_a_script_without_spaces(self, said: list[str], phrase: str, text: str, words: list[str]) -> None:
+        """A word can begin and end between any two of its letters, and the text stays without spaces."""
+        assert redacted([(word, word) for word in said], as_pattern(phrase), text="".join(said)) == (text, words)
+
     def test_words_in_which_a_find_cannot_be_placed_are_left_out(self) -> None:
         """The safe direction."""
         assert redacted([("four", "four"), ("two", "two")], "42", text="It is 42.") == ("It is #.", [])
@@ -85,6 +110,7 @@ class TestWhatIsFound:
             ("digits", "one two three"),
             ("email", "jane.doe@example.com"),
             ("email", "jane at example dot com"),
+            ("email", "jane dot doe at example dot co dot uk"),
         ],
     )
     def test_kinds_are_found_written_and_spoken(self, kind: str, text: str) -> None:
@@ -157,10 +183,12 @@ class TestOptions:
 
 
 def said(*texts: str) -> list[dict[str, Any]]:
-    """An interim and a final for each text; the last final names an entity."""
+    """An interim and a final for each text; the last final names an entity, and has found what was searched for."""
     messages = [make(text, float(number)) for number, text in enumerate(texts) for make in (interim, final)]
     entity = {"label": "PASSWORD", "value": "swordfish", "raw_value": "swordfish", "confidence": 0.9}
     messages[-1]["entities"] = [{**entity, "start_word": 0, "end_word": 1}]
+    hit = {"confidence": 0.9, "start": 0.0, "end": 1.0, "snippet": "the swordfish"}
+    messages[-1]["channel"]["search"] = [{"query": "fish", "hits": [hit]}]
     return messages
 
 

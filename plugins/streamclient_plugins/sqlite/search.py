@@ -8,12 +8,12 @@ from sqlite3 import Connection, DatabaseError, Row
 from attrs import frozen
 
 from streamclient import OptionsError, StreamClientError, Utterance
+from streamclient_plugins.scripts import UNSPACED
 from streamclient_plugins.sqlite.database import check_database, connect
 
 __all__ = ["Hit", "search", "searchable", "storable"]
 
-UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
-"""Letters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Kana, Han."""
+UNSPACED_LETTER = re.compile(f"([{UNSPACED}])")
 
 NOT_TEXT = re.compile("[\x00-\x08\ud800-\udfff]")
 """Control characters that are no white space, and halves of surrogate pairs."""
@@ -73,7 +73,7 @@ def storable(text: str) -> str:
 
 def searchable(text: str) -> str:
     """A text as it is indexed and searched: letters of scripts without spaces are words of their own."""
-    return UNSPACED.sub(r" \1 ", storable(text))
+    return UNSPACED_LETTER.sub(r" \1 ", storable(text))
 
 
 def search(path: str | Path, *phrases: str, limit: int | None = None, context: int = 0) -> Iterator[Hit]:
