@@ -120,13 +120,15 @@ def create_file(path: Path, existing: Existing = "refuse", ways_out: str = WAYS_
 
 
 def check_file(path: Path, existing: Existing = "refuse", ways_out: str = WAYS_OUT) -> None:
-    """Refuse a path in a folder that is not there, and one whose file would be lost.
+    """Refuse a path that is a folder or in none, and one whose file would be lost.
 
     Raises:
         OSError: saying what can be done.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path={str(path)!r}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(f"path={str(path)!r} is a folder, not a file")
     if existing == "refuse" and path.is_file():
         raise FileExistsError(f"{path} exists already; set {ways_out}, or choose another path")
 

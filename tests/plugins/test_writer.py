@@ -88,6 +88,7 @@ class TestPath:
             ("{}.txt", "has the unknown field {}"),
             ('""', "path is empty"),
             ("nowhere/x.txt", "there is no folder nowhere"),
+            (".", "path='.' is a folder, not a file"),
             ("{", "path='{' cannot be filled in: Single '{' encountered"),
             ("{stem:{name}}.txt", "path='{stem:{name}}.txt' cannot be filled in: 'name'"),
             ("{stem:5d}.txt", "path='{stem:5d}.txt' cannot be filled in: Unknown format code"),
