@@ -134,7 +134,10 @@ class StreamHooks:
 
     @hookspec
     def on_plugin_error(self, stream: StreamView, plugin: str, hook: str, error: BaseException) -> None:
-        """A hook of another plugin raised, or that plugin was stopped."""
+        """A hook of another plugin raised, or that plugin was stopped.
+
+        Not shown, but logged and counted in ``stats``: what fails in `on_close`, the last call for all.
+        """
 
     @hookspec
     def on_close(self, stream: StreamView, transcript: "Transcript") -> None:
