@@ -16,6 +16,8 @@ from streamclient.errors import (
     OptionsError,
     PaymentRequiredError,
     PermissionDeniedError,
+    PluginError,
+    PluginOverrun,
     SendTimeout,
     ServiceUnavailableError,
     StreamClientError,
@@ -57,6 +59,8 @@ EXIT_CODES: tuple[tuple[type[StreamClientError], int], ...] = (
     (AudioRejected, FAILED),
     (SendTimeout, CONNECTION),
     (CloseTimeout, CONNECTION),
+    (PluginOverrun, UNEXPECTED),
+    (PluginError, USAGE),
     (StreamClientError, UNEXPECTED),
 )
 """The first class that fits decides."""

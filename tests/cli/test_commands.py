@@ -98,7 +98,7 @@ def test_a_file_is_explained(tmp_path: Path, capsys: Capture) -> None:
     assert "much   a whole number; default 3" in out
     path.write_text("nonsense\n")
     code, out, err = invoke(capsys, ["plugins", str(path)])
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "line 1: NameError" in err
 
 

@@ -25,7 +25,7 @@ ROWS = {
     errors.SpillError: 1,
     errors.CloseTimeout: 4,
     errors.InvalidState: 1,
-    errors.PluginError: 1,
+    errors.PluginError: 2,
     errors.PluginOverrun: 1,
     errors.StreamClientError: 1,
     SourceError: 1,

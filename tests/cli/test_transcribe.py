@@ -336,7 +336,7 @@ def test_what_a_plugin_prints_when_it_is_imported_is_no_transcript(
 def test_unknown_plugin_is_said_before_any_work(wav: str, capsys: Capture) -> None:
     """A plugin that is not there is no reason to send half of the audio."""
     code, _, err = invoke(capsys, ["transcribe", wav, "--plugin", "lgo"])
-    assert code == 1
+    assert code == 2
     assert "There is no plugin 'lgo'" in err
 
 
@@ -468,7 +468,7 @@ def test_a_plugin_does_not_write_over_what_is_there(wav: str, capsys: Capture) -
     with serving(HELLO) as service:
         arguments = ["transcribe", wav, "--url", service.url, "--plugin"]
         code, out, err = invoke(capsys, [*arguments, "text:path=precious.txt"])
-        assert (code, out) == (1, "")
+        assert (code, out) == (2, "")
         assert "precious.txt exists already; set existing=append or existing=overwrite" in err
         assert service.calls == []
         assert invoke(capsys, [*arguments, "text:path=precious.txt,existing=append"])[0] == 0
