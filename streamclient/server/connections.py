@@ -5,14 +5,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
+from websockets.frames import CloseCode
+from websockets.http11 import Response
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection
 
 from streamclient.server.connection import Backlog
-from streamclient.server.handshake import limit_writes, new_request_id
-from streamclient.server.query import ListenRequest
+from streamclient.server.handshake import limit_writes, new_request_id, refuse
+from streamclient.server.query import ListenRequest, Refusal
 from streamclient.server.settings import Limits
 
 __all__ = ["Connection", "Connections"]
@@ -28,13 +32,22 @@ class Connection(ServerConnection):
         handler_thread: serves it.
     """
 
-    def __init__(self, sock: socket.socket, *args: Any, limits: Limits, **kwargs: Any) -> None:
+    def __init__(
+        self, sock: socket.socket, protocol: ServerProtocol, *args: Any, limits: Limits, **kwargs: Any
+    ) -> None:
         limit_writes(sock, limits.unread)
         self.request_id = new_request_id()
         self.listen: ListenRequest | None = None
         self.backlog = Backlog(limits.backlog)
         self.handler_thread = threading.current_thread()
-        super().__init__(sock, *args, **kwargs)
+        protocol.reject = self._reject  # type: ignore[method-assign] # it says no also before anybody is asked
+        super().__init__(sock, protocol, *args, **kwargs)
+
+    @property
+    def end_code(self) -> int:
+        """The code of the close frame that ended it; 1006 if none did."""
+        frame = self.protocol.close_sent or self.protocol.close_rcvd
+        return frame.code if frame else CloseCode.ABNORMAL_CLOSURE
 
     @property
     def is_alive(self) -> bool:
@@ -52,6 +65,11 @@ class Connection(ServerConnection):
             self.cut()
         else:
             self.backlog.leave()
+
+    def _reject(self, status: int, text: str) -> Response:
+        """What the library refuses by itself looks like every other refusal."""
+        why = text.partition("\n")[0]
+        return refuse(Refusal(status, HTTPStatus(status).phrase, why), self.request_id)
 
     def cut(self) -> None:
         """Hang up; wakes every thread that waits for the socket."""

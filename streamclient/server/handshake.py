@@ -47,7 +47,7 @@ def check_credentials(headers: Headers, api_keys: Sequence[str], access_tokens: 
 
 def _credential(headers: Headers) -> tuple[str, str]:
     """The scheme and what it says; a header is stronger than an offered subprotocol."""
-    scheme, _, credential = headers.get("Authorization", "").strip().partition(" ")
+    scheme, _, credential = ", ".join(headers.get_all("Authorization")).strip().partition(" ")
     if not scheme:
         offered = ",".join(headers.get_all("Sec-WebSocket-Protocol")).split(",")
         scheme, credential = (*offered, "")[:2]
@@ -63,6 +63,7 @@ def refuse(refusal: Refusal, request_id: str) -> Response:
     """Make the response of a failed upgrade."""
     body = {"err_code": refusal.code, "err_msg": refusal.message, "request_id": request_id}
     response = answer_json(body, refusal.status)
+    response.headers["dg-request-id"] = request_id
     response.headers["dg-error"] = refusal.message.encode("ascii", "backslashreplace").decode()
     return response
 

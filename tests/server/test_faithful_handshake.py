@@ -105,14 +105,34 @@ def test_each_form_of_authentication_is_known(arguments: dict[str, Any], echoed:
         {"header": ["Authorization: Token the-jwt"]},
         {"subprotocols": ["token"]},
         {"subprotocols": ["bearer", "the-key"]},
+        {"header": ["Authorization: Token the-key", "Authorization: Token the-key"]},
     ],
 )
 def test_without_a_right_key_there_is_no_stream(arguments: dict[str, Any]) -> None:
-    """Missing, wrong, or a key where a token belongs: 401 INVALID_AUTH."""
+    """Missing, wrong, twice, or a key where a token belongs: 401 INVALID_AUTH."""
     with LocalServer(ScriptedEngine(), api_keys=["the-key"], access_tokens=["the-jwt"]) as server:
         refused = refusal(server, **arguments)
         body = json.loads(refused.resp_body or b"")
         assert (refused.status_code, body["err_code"], body["err_msg"]) == (401, "INVALID_AUTH", "Invalid credentials.")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [("POST /v1/listen", 405), ("GET /v1/listen", 426), ("GET /v1/listen?keyterm=" + "a" * 10_000, 414)],
+)
+def test_what_is_no_handshake_is_refused_like_everything_else(
+    server: LocalServer, request_line: str, status: int
+) -> None:
+    """With the reason in header and body, and a request id, even if the request was not read to its end."""
+    method, _, path = request_line.partition(" ")
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    connection.request(method, path)
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    connection.close()
+    assert response.status == status
+    assert response.getheader("dg-error") == body["err_msg"]
+    assert response.getheader("dg-request-id") == body["request_id"]
 
 
 def test_a_refusal_says_why_in_header_and_body(server: LocalServer) -> None:

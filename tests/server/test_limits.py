@@ -75,10 +75,15 @@ def test_connections_without_a_request_are_bounded() -> None:
         assert converse(server, RAW, [SECOND, CLOSE]).words() == ["one"]
 
 
-def test_a_frame_that_is_too_large_is_1009() -> None:
-    """Told by its header, before it is taken in."""
-    with LocalServer(ScriptedEngine(SCRIPT), limits=Limits(frame=1_000)) as server:
+def test_a_frame_that_is_too_large_is_1009(caplog: pytest.LogCaptureFixture) -> None:
+    """Told by its header, before it is taken in, to the client and in the log."""
+    limits = Limits(frame=1_000)
+    with (
+        caplog.at_level(logging.INFO, "streamclient.server"),
+        LocalServer(ScriptedEngine(SCRIPT), limits=limits) as server,
+    ):
         assert converse(server, RAW, [bytes(1_001)]).code == 1009
+    assert "ended with 1009 after 0.00 s" in caplog.text
 
 
 def test_a_full_backlog_slows_down_and_loses_nothing() -> None:
