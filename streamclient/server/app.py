@@ -14,7 +14,6 @@ All are daemons: a forgotten server does not keep the interpreter from ending, a
 import atexit
 import errno
 import logging
-import os
 import socket
 import threading
 import time
@@ -23,14 +22,14 @@ from types import TracebackType
 from typing import cast
 
 from websockets.http11 import Request, Response
-from websockets.sync.server import Server, ServerConnection, serve
+from websockets.sync.server import ServerConnection, serve
 
 from streamclient.server.connection import serve_connection
 from streamclient.server.connections import Connection, Connections
 from streamclient.server.engines import Engine, load_engine
 from streamclient.server.errors import ServerStartError
 from streamclient.server.handshake import answer_json, check_credentials, refuse, select_subprotocol
-from streamclient.server.listener import Listener
+from streamclient.server.listener import Listener, listen_with
 from streamclient.server.page import answer_page, load_page
 from streamclient.server.protocol import ListenProtocol
 from streamclient.server.query import ListenRequest, Refusal, invalid, parse_request
@@ -138,6 +137,8 @@ class LocalServer:
     def stop(self, grace: float = 0.0) -> None:
         """Stop listening, end the open streams and wait for their threads; does nothing if it is not running.
 
+        Nor does it in a fork of the process that runs it: the server there goes on.
+
         A stream that is still open after the grace gets what results there are of what was received, and close code
         1001; an utterance that is not over has none, so that a client that connects elsewhere can send it whole. Who
         does not answer within :data:`STOP_BUDGET` is cut off.
@@ -145,6 +146,8 @@ class LocalServer:
         Args:
             grace: seconds the streams may go on as if nothing were.
         """
+        if self._listener and self._listener.is_inherited:
+            return
         with self._lock:
             listener, self._listener = self._listener, None
             if listener is None:
@@ -200,8 +203,7 @@ class LocalServer:
             max_queue=QUEUE,
             logger=library_log,
         )
-        _close_notifier(server)
-        return Listener(sock, server.handler, 2 * self.limits.connections + 16)
+        return listen_with(server, 2 * self.limits.connections + 16)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, Connection)
@@ -240,12 +242,12 @@ class LocalServer:
         try:
             serve_connection(connection, protocol, connection.backlog)
         finally:
-            log.info("%s: ended with %s after %s", request_id, connection.close_code, protocol.summary)
+            log.info("%s: ended with %d after %s", request_id, connection.end_code, protocol.summary)
 
 
 def _name_response(connection: ServerConnection, _: Request, response: Response) -> None:
     assert isinstance(connection, Connection)
-    response.headers["dg-request-id"] = connection.request_id
+    response.headers.setdefault("dg-request-id", connection.request_id)
 
 
 def _tells_of_bytes_after_the_end(record: logging.LogRecord) -> bool:
@@ -254,16 +256,6 @@ def _tells_of_bytes_after_the_end(record: logging.LogRecord) -> bool:
     if late:
         log.info("a client sent something while its connection was being closed")
     return late
-
-
-def _close_notifier(server: Server) -> None:
-    """Close what would wake websockets' own loop, which is not used."""
-    for name in ("shutdown_watcher", "shutdown_notifier"):
-        end = getattr(server, name, None)  # there is none on Windows; in some versions it is a number
-        if isinstance(end, int):
-            os.close(end)
-        elif end is not None:
-            end.close()
 
 
 def _bind(host: str, port: int) -> socket.socket:

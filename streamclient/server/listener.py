@@ -5,6 +5,7 @@ connections than it is told, and its threads do not keep the interpreter from en
 """
 
 import logging
+import os
 import selectors
 import socket
 import threading
@@ -12,7 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Listener"]
+from websockets.sync.server import Server
+
+__all__ = ["Listener", "listen_with"]
 
 log = logging.getLogger("streamclient.server")
 
@@ -37,10 +40,16 @@ class Listener:
         self.sock.setblocking(False)
         self._serve = serve
         self._limit = limit
+        self._owner = os.getpid()
         self._threads: set[threading.Thread] = set()
         self._closing = threading.Event()
         self._woken, self._waker = socket.socketpair()
         self._acceptor = threading.Thread(target=self._run, name="streamclient-server-acceptor", daemon=True)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of the one that listens: the connections are not its own to end."""
+        return os.getpid() != self._owner
 
     def start(self) -> None:
         """Begin to accept."""
@@ -94,3 +103,19 @@ class Listener:
             client.close()
         else:
             self._threads.add(thread)
+
+
+def listen_with(server: Server, limit: int) -> Listener:
+    """Use the socket and the handler of a server of websockets', and not its loop.
+
+    Args:
+        server: made, not started.
+        limit: connections at a time; one more is hung up on.
+    """
+    for name in ("shutdown_watcher", "shutdown_notifier"):  # they would wake its loop
+        end = getattr(server, name, None)  # there is none on Windows; in some versions it is a number
+        if isinstance(end, int):
+            os.close(end)
+        elif end is not None:
+            end.close()
+    return Listener(server.socket, server.handler, limit)

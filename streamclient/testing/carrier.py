@@ -96,10 +96,12 @@ class Carrier:
         except Exception as error:  # noqa: BLE001 - a defect of the kit or of a schedule: the test must hear of it
             self._fail(error)
         finally:
-            self._client.sock.close()
-            self._drop_server()
-            self._waker.close()
-            self._record(Ended(self._how or "dropped"))
+            try:
+                self._record(Ended(self._how or "dropped"))  # first: a client that sees the end finds it remembered
+            finally:
+                self._client.sock.close()
+                self._drop_server()
+                self._waker.close()
 
     # Waiting.
 

@@ -5,7 +5,10 @@ import socket
 
 from streamclient.server.errors import ServerStartError
 
-__all__ = ["listen_here"]
+__all__ = ["MOST_CONNECTIONS", "listen_here"]
+
+MOST_CONNECTIONS = 1000
+"""At a time, of a server of the kit."""
 
 
 def listen_here(port: int) -> socket.socket:

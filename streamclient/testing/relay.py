@@ -22,11 +22,9 @@ from streamclient.testing.calls import PATIENCE, Call
 from streamclient.testing.carrier import Carrier
 from streamclient.testing.entries import Audio, Control, Entry, Happening, Requested, Said
 from streamclient.testing.faults import Fault, Schedule
-from streamclient.testing.listening import listen_here
+from streamclient.testing.listening import MOST_CONNECTIONS, listen_here
 
 __all__ = ["Relay"]
-
-MOST_CONNECTIONS = 1000
 
 Recorder = Callable[[Entry], None]
 
@@ -90,13 +88,13 @@ class Relay:
         self._listener.start()
 
     def stop(self) -> None:
-        """Cut all connections, and wait for their ends.
+        """Cut all connections, and wait for their ends; in a fork, leave them to the process they belong to.
 
         Raises:
             Exception: what went wrong inside the relay, if anything did.
         """
         listener, self._listener = self._listener, None
-        if listener is None:
+        if listener is None or listener.is_inherited:
             return
         listener.close()
         with self._changed:

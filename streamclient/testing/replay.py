@@ -4,7 +4,7 @@
 thread                    owns alone
 ========================  ==========================================================================
 whoever calls             ``start()`` and ``stop()``
-acceptor (one)            the listening socket
+acceptor (one)            the listening socket (see ``streamclient.server.listener``)
 handler (one each)        a connection and everything said on it (websockets has a reader beside it)
 ========================  ==========================================================================
 """
@@ -25,11 +25,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
-from websockets.sync.server import Server, ServerConnection, serve
+from websockets.sync.server import ServerConnection, serve
 
+from streamclient.server.listener import Listener, listen_with
 from streamclient.testing.cassette import Cassette, RecordedConnection
 from streamclient.testing.entries import Accepted, Audio, Closed, Control, Ended, Happening, Refused, Requested, Said
-from streamclient.testing.listening import listen_here
+from streamclient.testing.listening import MOST_CONNECTIONS, listen_here
 from streamclient.testing.mishaps import control_type
 
 __all__ = ["ReplayServer"]
@@ -67,8 +68,7 @@ class ReplayServer:
         self._lock = threading.Lock()
         self._asked = 0
         self._open: dict[ServerConnection, RecordedConnection] = {}
-        self._server: Server | None = None
-        self._acceptor: threading.Thread | None = None
+        self._listener: Listener | None = None
 
     @property
     def url(self) -> str:
@@ -81,9 +81,11 @@ class ReplayServer:
         Raises:
             ServerStartError: the port is taken or not allowed.
         """
-        self._server = serve(
+        sock = listen_here(self.port)
+        self.port = sock.getsockname()[1]
+        server = serve(
             self._handle,
-            sock=listen_here(self.port),
+            sock=sock,
             process_request=self._process_request,
             process_response=self._process_response,
             select_subprotocol=lambda _, offered: offered[0] if offered else None,
@@ -94,25 +96,20 @@ class ReplayServer:
             max_size=None,
             logger=library_log,
         )
-        self.port = self._server.socket.getsockname()[1]
-        self._acceptor = threading.Thread(
-            target=self._server.serve_forever, name="streamclient-server-replay", daemon=True
-        )
-        self._acceptor.start()
+        self._listener = listen_with(server, MOST_CONNECTIONS)
+        self._listener.start()
 
     def stop(self) -> None:
-        """Cut the connections that are left, and end every thread."""
-        server, self._server = self._server, None
-        if server is None or self._acceptor is None:
+        """Cut the connections that are left, and end every thread; in a fork, leave them to where they belong."""
+        listener, self._listener = self._listener, None
+        if listener is None or listener.is_inherited:
             return
-        shutdown = threading.Thread(target=server.shutdown, name="streamclient-server-replay", daemon=True)
-        shutdown.start()  # some versions wait for the connections ended below
+        listener.close()
         with self._lock:
             connections = list(self._open)
         for connection in connections:
             _cut(connection)
-        for thread in (shutdown, self._acceptor):
-            thread.join(PATIENCE)
+        listener.join(PATIENCE)
 
     def __enter__(self) -> "ReplayServer":
         self.start()
@@ -133,6 +130,8 @@ class ReplayServer:
             return _response(refused)
         with self._lock:
             self._open[connection] = recorded
+            if self._listener is None:  # accepted at the last moment
+                _cut(connection)
         return None
 
     def _process_response(self, connection: ServerConnection, _: Request, response: Response) -> None:

@@ -1,6 +1,7 @@
 """The scripted server: what it was told to say is what is heard, whatever the audio."""
 
 import os
+from pathlib import Path
 
 import attrs
 import pytest
@@ -10,6 +11,7 @@ from streamclient.server import LocalServer
 from streamclient.server.engines.scripted import ScriptedEngine
 from streamclient.testing import Alter, DeepgramServer, Reset, Say, silence, spoken, tone, wav
 from tests.support.clients import CLOSE_STREAM, SPEECH, TEXT, dial
+from tests.support.program import IMPORTS, run
 
 OPTIONS = ListenOptions(encoding="linear16", sample_rate=16000)
 
@@ -142,3 +144,40 @@ def test_a_call_reads_what_is_no_message_too() -> None:
     assert server.call.texts == ["garbage", "[]", CLOSE_STREAM]
     assert server.call.controls == [{"type": "CloseStream"}]
     assert server.call.transcript == TEXT
+
+
+MAKE = {
+    "local": "server = LocalServer(ScriptedEngine('one two'))",
+    "scripted": "server = DeepgramServer(LocalServer(ScriptedEngine('one two')).__enter__())",
+    "replayed": """
+with LocalServer(ScriptedEngine('one two')) as local, CassetteWriter(path) as writer:
+    with DeepgramServer(local, recorders=[writer]) as recorded:
+        transcribe(silence(2.0), options, url=recorded.url)
+server = ReplayServer(Cassette.read(path))
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("leave", ["server.stop()", "sys.exit()"])
+@pytest.mark.parametrize("kind", MAKE)
+def test_a_fork_leaves_the_server_to_its_parent(kind: str, leave: str, tmp_path: Path) -> None:
+    """Whether it stops the server or ends as programs do: the parent's streams and its server go on."""
+    code = f"""
+from streamclient.server import LocalServer
+from streamclient.server.engines.scripted import ScriptedEngine
+from streamclient.testing import Cassette, CassetteWriter, DeepgramServer, ReplayServer, silence
+{MAKE[kind]}
+server.start()
+with StreamClient(options, url=server.url, reconnect=None, timeouts=patient) as client:
+    client.send(silence(1.0))
+    if not (child := os.fork()):
+        {leave}
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    client.send(silence(1.0))
+assert client.transcript.text == "one two", client.transcript
+assert transcribe(silence(2.0), options, url=server.url).text == "one two"
+server.stop()
+"""
+    assert run(IMPORTS.replace("url = ", "path = "), code, url=str(tmp_path / "call.jsonl")) == (0, [], "")
