@@ -29,6 +29,8 @@ SHORT_PAUSE = SAMPLE_RATE // 10
 LONG_UTTERANCE = 12 * SAMPLE_RATE
 """From this length on, an utterance is cut at the next short pause."""
 LONGEST_UTTERANCE = 20 * SAMPLE_RATE
+NOISE = 2 * SAMPLE_RATE
+"""An open utterance that has no words by then is no speech; recognisers have their first ones before."""
 SILENCE_EVERY = 5 * SAMPLE_RATE
 """Silence is reported in empty finals of about this length."""
 WORTH_FLUSHING = SAMPLE_RATE // 10
@@ -208,7 +210,7 @@ class Channel:
         words = [] if self.utterance is None else self.recogniser.words()
         self.result_end = self.position
         yield Recognised(start, end, _within(words, start, end), is_final=False)
-        if not words:
+        if self.utterance is not None and not words and self.position - self.utterance >= NOISE:
             yield from self._gap()
 
     def _gap(self) -> Iterator[ChannelEvent]:

@@ -82,6 +82,7 @@ class ListenProtocol:
         self.created = datetime.now(timezone.utc)
         self.decoder = AudioDecoder(request.audio, separate=request.multichannel)
         self.sha256 = hashlib.sha256()
+        self.received = 0  # bytes of audio
         self.channels: list[Channel] = []
         self.messages = self._messages(1)
         self.opened = self.silent_since = self.paused_until = now
@@ -100,6 +101,7 @@ class ListenProtocol:
             yield from self._end()
             return
         self.sha256.update(data)
+        self.received += len(data)
         before = self.duration
         try:
             yield from self._recognise(self.decoder.feed(data))
@@ -170,7 +172,8 @@ class ListenProtocol:
     def summary(self) -> str:
         """What there was, for the log."""
         tags = f", tagged {', '.join(map(repr, self.request.tags))}" if self.request.tags else ""
-        return f"{self.duration:.2f} s of audio{tags}"
+        undecoded = f" in {self.received} bytes" if self.received and not self.duration else ""
+        return f"{self.duration:.2f} s of audio{undecoded}{tags}"
 
     def _pace(self, seconds: float, now: float) -> None:
         """Let as much time pass before the next frame as this much audio is to take."""

@@ -186,6 +186,31 @@ def test_utterance_end_follows_the_last_word() -> None:
     assert words(finals(outputs[:first])) == ["one", "two"]
 
 
+def test_speech_whose_words_are_not_known_yet_is_no_gap() -> None:
+    """Somebody goes on after 0.7 s, and the recogniser needs its time: the gap was shorter than was asked for."""
+    spoken = [("one", 0.5, 0.9), ("slowly", 1.6, 2.9)]
+    outputs = send(connect("interim_results=true&utterance_end_ms=1000", spoken), SECOND * 6)
+    assert [m["last_word_end"] for m in of_type(outputs, "UtteranceEnd")] == [2.9]
+
+
+def test_noise_is_a_gap() -> None:
+    """What never becomes a word does not hold UtteranceEnd up for long."""
+    noise = [("one", 0.5, 0.9), ("rrrr", 1.6, 60.0)]
+    outputs = send(connect("interim_results=true&utterance_end_ms=1000", noise), SECOND * 6)
+    assert [m["last_word_end"] for m in of_type(outputs, "UtteranceEnd")] == [0.9]
+
+
+def test_the_log_tells_bytes_that_became_no_audio() -> None:
+    """A container that was sent in part ends like silence; here is where they differ."""
+    protocol = connect()
+    send(protocol, SECOND)
+    assert protocol.summary == "1.00 s of audio"
+    request = parse_request("/v1/listen")
+    protocol = ListenProtocol(request, ScriptedEngine(), REQUEST_ID, 0.0)
+    send(protocol, b"RIFF", CLOSE)
+    assert protocol.summary == "0.00 s of audio in 4 bytes"
+
+
 def test_finalize_flushes_and_the_stream_goes_on() -> None:
     """What is buffered comes back at once with ``from_finalize``; with nothing buffered there is no answer."""
     protocol = connect()
