@@ -117,6 +117,13 @@ def test_a_wrong_option_is_named(spec: str, said: str) -> None:
     assert said in str(failure.value)
 
 
+@pytest.mark.parametrize("decoders", [0, -1])
+def test_an_engine_without_decoders_is_refused(decoders: int) -> None:
+    """It could hear nobody."""
+    with pytest.raises(EngineError, match="1 decoder or more"):
+        load_engine(f"pocketsphinx:decoders={decoders}")
+
+
 def test_options_have_their_types() -> None:
     """A number is a number."""
     engine = load_engine("pocketsphinx:decoders=3")

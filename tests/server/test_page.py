@@ -59,8 +59,9 @@ def wait_until_done(tab: Tab) -> None:
 
 @in_a_browser
 def test_the_microphone_becomes_captions(tab: Tab, server: LocalServer) -> None:
-    """Line by line while it is spoken, exactly, until somebody stops it."""
+    """Line by line while it is spoken, exactly, until somebody stops it; nothing fails unseen."""
     open_page(tab, server)
+    tab.ask("window.failed = []; addEventListener('unhandledrejection', event => failed.push(String(event.reason)))")
     tab.click("#microphone")
     wait_for(lambda: {"Good morning, everybody.", "Second line."} <= set(lines(tab)))
     assert tab.text("#state") == "listening"
@@ -68,6 +69,7 @@ def test_the_microphone_becomes_captions(tab: Tab, server: LocalServer) -> None:
     wait_until_done(tab)
     assert tab.ask("document.querySelector('#problem').hidden")
     assert not tab.ask("document.querySelector('#microphone').disabled")
+    assert tab.ask("window.failed") == []
 
 
 @in_a_browser

@@ -9,6 +9,7 @@ from streamclient.server.engines.base import SAMPLE_RATE, Engine, Model, Recogni
 from streamclient.server.engines.decoders import CAN_FORK, Decoder, DecoderPool
 from streamclient.server.engines.utterances import FRAMES_PER_SECOND, Segment
 from streamclient.server.engines.voice import VoiceActivity
+from streamclient.server.errors import EngineError
 
 __all__ = ["PocketsphinxEngine"]
 
@@ -26,11 +27,16 @@ class PocketsphinxEngine(Engine):
             the other. Default: two for each processor; without processes, where each takes 95 MB, one.
         processes: whether each decoder is a process of its own, so that all processors are used, and a crash costs one
             stream; together they take 100 MB, and 30 MB each. Default: wherever a process can fork, so not on Windows.
+
+    Raises:
+        EngineError: there would be no decoder.
     """
 
     name = "pocketsphinx"
 
     def __init__(self, decoders: int | None = None, processes: bool = CAN_FORK) -> None:
+        if decoders is not None and decoders < 1:
+            raise EngineError(f"pocketsphinx needs 1 decoder or more, and was given {decoders}.")
         processors = os.cpu_count() or 1
         self.pool = DecoderPool(decoders or (2 * processors if processes else processors), processes)
 
