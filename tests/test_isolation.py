@@ -256,6 +256,35 @@ def test_a_hopeless_plugin_is_stopped_by_name() -> None:
     assert transcript.complete
 
 
+def test_a_burst_stops_only_the_plugin_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finals that come faster than a prompt plugin is let run are not what stops it."""
+    monkeypatch.setattr("streamclient.threads.inbox.TURN", 1.0)
+    release, told = threading.Event(), threading.Event()
+
+    class Prompt(Listener):
+        @hookimpl
+        def on_plugin_error(self, plugin: str, hook: str, error: BaseException) -> None:
+            super().on_plugin_error(plugin, hook, error)
+            told.set()
+
+    def script(call: Call) -> None:
+        call.say(*(final(f"word{number}", float(number)) for number in range(60)))
+        call.read_until()
+        call.end(metadata())
+
+    listener = Prompt()
+    with serving(script) as service:
+        plugins = [hooked(lambda: release.wait(SOON)), listener]
+        client = StreamClient(RAW, url=service.url, plugins=plugins, buffer=BufferPolicy(max_events=20))
+        client.open()
+        assert told.wait(SOON)
+        release.set()
+        client.close()
+
+    assert [(plugin, type(error)) for plugin, _, error in listener.failures] == [("Plugin", PluginOverrun)]
+    assert listener.finals == [f"word{number}" for number in range(60)]
+
+
 def test_a_plugin_may_run_a_stream_of_its_own() -> None:
     """A hook that opens another client and closes it gets its transcript; the others of its stream are undisturbed."""
     inner: list[Transcript] = []

@@ -3,7 +3,8 @@
 ========== ============================== ===================================
 thread      owns alone                     never does
 ========== ============================== ===================================
-publisher   the order of events            wait for a plugin
+publisher   the order of events            wait for a plugin, but to let a
+                                           full lane run (``Inbox.give_turn``)
 processing  the order of events after it,  wait longer than a plugin may take
             where plugins change them
 a lane      calling its plugin             touch the socket, wait for a lane
@@ -65,7 +66,7 @@ class Dispatcher:
             lane.start()
 
     def publish(self, events: Iterable[Event]) -> None:
-        """Give events to all, in order, without ever waiting. Called by one thread at a time."""
+        """Give events to all, in order, without waiting for any plugin to get on. Called by one thread at a time."""
         take = self._processing.put if self._processing.is_needed else self.deliver
         for event in events:
             take(event)
@@ -80,7 +81,10 @@ class Dispatcher:
             self._end(event)
         else:
             for lane in self._lanes:
+                lane.give_turn(event)
                 lane.offer(event)
+            if self.is_pulled:
+                self.pulled.give_turn(event)
         self._offer_pulled(event)
 
     def _offer_pulled(self, event: Event) -> None:

@@ -1,6 +1,7 @@
 """Bounded queues of events: interims are shed first, anything else never is."""
 
 import threading
+import time
 from collections import deque
 
 from streamclient.events import Closed, Event, Opened
@@ -14,6 +15,9 @@ END = Opened("")
 
 WAKE = Opened("")
 """Taken from an inbox when its taker was woken for something else; compared by identity, never delivered."""
+
+TURN = 0.5
+"""Seconds that the taker of a full inbox is given, in all until it has caught up, before it is ended."""
 
 
 def _interim_key(event: Event) -> int | None:
@@ -55,6 +59,8 @@ class Inbox:
         self._lock = threading.Lock()
         self._bell = Bell()
         self._taken = Bell()
+        self._got_on = Bell()
+        self._turn = TURN
         self._events: deque[Event] = deque()
         self._finished = False
         self._woken = False
@@ -67,6 +73,8 @@ class Inbox:
         with self._lock:
             if self._finished:
                 return True
+            if not self._events:
+                self._turn = TURN
             fits = event is END or isinstance(event, Closed) or self._make_room(event) or self._takes_anyway(event)
             if fits:
                 self._events.append(event)
@@ -79,6 +87,20 @@ class Inbox:
                 self._end()
         self._bell.ring()
         return fits
+
+    def give_turn(self, event: Event) -> None:
+        """Before adding an event that would end the taker: let the taker run for a moment.
+
+        A burst would else end one that is fast and was merely never let run; one that hangs costs `TURN` seconds,
+        once. For one thread, which must not be a taker itself.
+        """
+        if not self._would_end_at(event):
+            return
+        began = time.monotonic()
+        end = began + self._turn
+        while len(self._events) > self._limit // 2 and (left := end - time.monotonic()) > 0:
+            self._got_on.wait(left)
+        self._turn -= time.monotonic() - began
 
     def stop(self) -> bool:
         """Nothing more is taken or added; ``False`` if that is so already."""
@@ -111,6 +133,7 @@ class Inbox:
                     return WAKE
                 if self._events:
                     self._taken.ring()
+                    self._got_on.ring()
                     return self._events.popleft()
                 if self._finished:
                     self._bell.ring()
@@ -146,6 +169,12 @@ class Inbox:
         """Wait until there is room for more, or nothing more will come; for one thread that causes events."""
         while len(self._events) > self._limit // 2 and not self._finished:
             self._taken.wait(SLICE)
+
+    def _would_end_at(self, event: Event) -> bool:
+        if not self._ends or not self.is_full or _interim_key(event) is not None:
+            return False
+        with self._lock:
+            return not self._finished and not self._make_room(event)
 
     def _end(self) -> None:
         self.overrun = self._finished = True

@@ -141,6 +141,11 @@ class Lane:
         """Whether the lane's thread asks."""
         return self._worker.is_current
 
+    def give_turn(self, event: Event) -> None:
+        """Before offering an event, in a thread that is no lane's: let a full lane run for a moment."""
+        if self._plugin.wants(event):
+            self.inbox.give_turn(event)
+
     def offer(self, event: Event) -> None:
         """Give the lane an event, without ever waiting."""
         if not self._plugin.wants(event):

@@ -2,12 +2,14 @@
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamclient.events import Event, Opened
 from streamclient.messages import Results, TurnInfo
 from streamclient.threads.inbox import Inbox
+from streamclient.threads.worker import Bell
 from tests.support.events import CLOSED, OPENED, SOON, emptied, filled, finals, interims
 from tests.support.messages import final, interim
 
@@ -87,6 +89,54 @@ def test_interim_that_finds_no_room_is_shed() -> None:
     assert inbox.put(interims(1)[0])
     assert emptied(inbox) == [first, second]
     assert (inbox.shed, inbox.overrun) == (1, False)
+
+
+def test_a_burst_does_not_end_a_taker_that_gets_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fills an inbox faster than its taker is let run gives it a turn, and nothing is lost."""
+    monkeypatch.setattr("streamclient.threads.inbox.TURN", SOON)
+    inbox, taken = Inbox(2), []
+
+    def take() -> None:
+        while event := inbox.get(SOON):
+            taken.append(event)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    events = [*finals(50), CLOSED]
+    for event in events:
+        inbox.give_turn(event)
+        inbox.put(event)
+    taker.join(SOON)
+    assert (taken, inbox.overrun) == (events, False)
+
+
+def test_a_taker_that_hangs_has_its_turn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs its turn in all, not for every event; one that has caught up may be given another."""
+    monkeypatch.setattr("streamclient.threads.inbox.TURN", 0.01)
+    waits: list[float] = []
+    monkeypatch.setattr(Bell, "wait", lambda _, seconds: waits.append(seconds))
+    inbox = filled(1, *finals(1))
+    inbox.give_turn(OPENED)
+    used = len(waits)
+    inbox.give_turn(OPENED)
+    assert (used > 0, len(waits)) == (True, used)
+    assert emptied(inbox) == finals(1)
+    inbox.put(OPENED)
+    inbox.give_turn(CLOSED)
+    assert len(waits) > used
+
+
+def test_nobody_waits_where_there_is_room_or_something_to_shed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn is only given before what would end the taker."""
+    monkeypatch.setattr(Bell, "wait", lambda *_: pytest.fail("waited"))
+    newest = interims(2)[1]
+    for inbox, event in [
+        (filled(2, OPENED), OPENED),
+        (filled(1, OPENED), newest),
+        (filled(1, newest), OPENED),
+        (filled(1, CLOSED), OPENED),
+    ]:
+        inbox.give_turn(event)
 
 
 def test_overrun_is_said_once() -> None:
