@@ -149,6 +149,11 @@ class StreamClient:
         buffer: BufferPolicy = BufferPolicy(),  # noqa: B008 - frozen
         transport: TransportOptions = TransportOptions(),  # noqa: B008 - frozen
     ) -> None:
+        _require("timeouts", timeouts, Timeouts)
+        _require("buffer", buffer, BufferPolicy)
+        _require("transport", transport, TransportOptions)
+        if reconnect is not None:
+            _require("reconnect", reconnect, ReconnectPolicy)
         self.id = os.urandom(16).hex()
         self._options = options
         self._timeouts = timeouts
@@ -371,6 +376,12 @@ def _forget(stream: _Stream) -> None:
     warnings.warn(f"{stream!r} was never closed; it is being closed now", ResourceWarning, stacklevel=2)
 
 
+def _require(name: str, value: object, kind: type) -> None:
+    """A caller without a type checker can give anything."""
+    if not isinstance(value, kind):
+        raise OptionsError(f"{name} is of the type {type(value).__name__}", hint=f"Use {kind.__name__}.")
+
+
 def as_bytes(audio: bytearray | memoryview | bytes) -> bytes:
     """A copy that the caller cannot change any more."""
     if isinstance(audio, bytes | bytearray | memoryview):
@@ -389,6 +400,7 @@ def stream_url(base: str | None, options: ListenOptions | FluxOptions) -> str:
         OptionsError: not a base.
     """
     base = base or os.environ.get("STREAMCLIENT_URL") or SERVICE_URL
+    _require("url", base, str)
     try:
         parts = urlsplit(base)
         fits = parts.scheme in ("ws", "wss", "http", "https") and bool(parts.hostname) and parts.port != 0

@@ -106,15 +106,20 @@ class Transcript:
         """The transcript as plain values that JSON can hold."""
         return {
             "text": self.text,
-            "utterances": [attrs.asdict(utterance) for utterance in self.utterances],
+            "utterances": [{**attrs.asdict(one), "words": _plain(one.words)} for one in self.utterances],
+            "words": _plain(self.words),
             "duration": self.duration,
             "metadata": dict(self.metadata.raw) if self.metadata else None,
             "request_ids": list(self.request_ids),
             "complete": self.complete,
             "close_code": self.close_code,
             "close_reason": self.close_reason,
-            "gaps": [attrs.asdict(gap) for gap in self.gaps],
+            "gaps": _plain(self.gaps),
         }
+
+
+def _plain(values: tuple[Word, ...] | tuple[Span, ...]) -> list[dict[str, Any]]:
+    return [attrs.asdict(value) for value in values]
 
 
 @frozen(kw_only=True)

@@ -322,6 +322,7 @@ class TurnInfo:
         sequence_id: number of the message.
         languages: by number of words, most first.
         request_id: the service's name for the connection.
+        languages_hinted: those that the service was told to expect.
         raw: the message as it came.
     """
 
@@ -336,6 +337,7 @@ class TurnInfo:
     sequence_id: int = 0
     languages: tuple[str, ...] = ()
     request_id: str | None = None
+    languages_hinted: tuple[str, ...] = ()
     raw: Raw = _raw()
 
     @property

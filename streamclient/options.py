@@ -139,6 +139,13 @@ def _extra_pairs(about: str) -> Any:
     return _option(about, allowed, fits, converter=_as_pairs, default=())
 
 
+def _as_query(value: Any) -> Any:
+    """A copy, lists and all: what the caller does to its own afterwards changes nothing."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: list(one) if isinstance(one, list | tuple) else one for name, one in value.items()}
+
+
 def _extra_query() -> Any:
     def fits_one(value: Any) -> bool:
         return isinstance(value, bool | int | float | str)
@@ -147,13 +154,13 @@ def _extra_query() -> Any:
         return isinstance(query, dict) and all(
             isinstance(name, str)
             and name
-            and (fits_one(value) or (isinstance(value, list | tuple) and all(map(fits_one, value))))
+            and (fits_one(value) or (isinstance(value, list) and all(map(fits_one, value))))
             for name, value in query.items()
         )
 
     return field(
         factory=dict,
-        converter=lambda value: dict(value) if isinstance(value, Mapping) else value,
+        converter=_as_query,
         validator=lambda instance, attribute, value: _require(fits(value), instance, attribute.name, value),
         hash=False,
         metadata={
@@ -300,7 +307,7 @@ class ListenOptions(_Options):
                 f"ListenOptions.keyterm={self.keyterm!r} is not supported by {self.model}",
                 hint="Use keywords, or a Nova-3 model.",
             )
-        _require_few_tokens(self, self.keyterm)
+        require_few_tokens("ListenOptions.keyterm", self.keyterm)
 
     def _require_callback_address(self) -> None:
         if self.callback is None:
@@ -315,13 +322,15 @@ class ListenOptions(_Options):
             raise _refuse(self, "callback", self.callback, "an http or ws URL, port 80, 443, 8080 or 8443")
 
 
-def _require_few_tokens(owner: object, terms: Sequence[str]) -> None:
-    """A term has at least as many tokens as words, so this finds sure excess; the service counts exactly."""
+def require_few_tokens(name: str, terms: Sequence[str]) -> None:
+    """A term has at least as many tokens as words, so this finds sure excess; the service counts exactly.
+
+    Raises:
+        OptionsError: too many, by the name of what has them.
+    """
     words = sum(len(term.split()) for term in terms)
     if words > MOST_KEYTERM_TOKENS:
-        raise OptionsError(
-            f"{type(owner).__name__}.keyterm has {words} words; allowed is {MOST_KEYTERM_TOKENS} tokens in all"
-        )
+        raise OptionsError(f"{name} has {words} words; allowed is {MOST_KEYTERM_TOKENS} tokens in all")
 
 
 @frozen(kw_only=True)
@@ -358,7 +367,7 @@ class FluxOptions(_Options):
         if self.eager_eot_threshold is not None and self.eager_eot_threshold > (self.eot_threshold or 0.7):
             raise _refuse(self, "eager_eot_threshold", self.eager_eot_threshold, "at most eot_threshold")
         self._require_possible_languages()
-        _require_few_tokens(self, self.keyterm)
+        require_few_tokens("FluxOptions.keyterm", self.keyterm)
 
     @property
     def clock(self) -> AudioClock:

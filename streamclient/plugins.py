@@ -132,6 +132,8 @@ def load_plugins(specs: Iterable[object | str]) -> tuple[LoadedPlugin, ...]:
     """
     if isinstance(specs, str):
         raise PluginError(f"plugins={specs!r} is one text, not a list", hint=f"Write plugins=[{specs!r}].")
+    if not isinstance(specs, Iterable):
+        raise PluginError(f"plugins={specs!r} is not a list", hint="Leave it out, or write plugins=[...].")
     specs = list(specs)
     _refuse_twins(specs)
     made = [_resolve(spec) for spec in specs]

@@ -3,8 +3,10 @@
 All times are in seconds, all sizes in bytes. Every field has a sound default.
 """
 
+import os
+import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import isfinite, isnan
 from typing import Any
 
@@ -14,6 +16,8 @@ from attrs import field, frozen
 from streamclient.errors import OptionsError
 
 __all__ = ["BufferPolicy", "LanePolicy", "ReconnectPolicy", "Timeouts", "TransportOptions"]
+
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def _number(
@@ -118,6 +122,19 @@ class LanePolicy:
     required: bool = False
 
 
+def _instance(fits: Callable[[Any], bool], allowed: str) -> Any:
+    def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is not None and not fits(value):
+            name = f"{type(instance).__name__}.{attribute.name}"
+            raise OptionsError(f"{name} is of the type {type(value).__name__}; allowed is {allowed}, or None")
+
+    return check
+
+
+def _path(value: str | os.PathLike[str] | None) -> str | None:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _headers(value: Any) -> tuple[tuple[str, str], ...]:
     pairs: Iterable[Any] = value.items() if hasattr(value, "items") else value
     try:
@@ -138,13 +155,19 @@ class TransportOptions:
         headers: further HTTP headers of the handshake, pairs of name and value or a mapping.
     """
 
-    proxy: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
-    ssl_context: ssl.SSLContext | None = None
+    proxy: str | None = field(
+        default=None, repr=False, validator=_instance(lambda value: isinstance(value, str), "a text")
+    )
+    ca_file: str | None = field(
+        default=None, converter=_path, validator=_instance(lambda value: isinstance(value, str), "a path")
+    )
+    ssl_context: ssl.SSLContext | None = field(
+        default=None, validator=_instance(lambda value: hasattr(value, "wrap_socket"), "an ssl.SSLContext")
+    )
     headers: tuple[tuple[str, str], ...] = field(default=(), converter=_headers, repr=False)
 
     @headers.validator
     def _refuse_line_breaks(self, _: "attrs.Attribute[Any]", value: tuple[tuple[str, str], ...]) -> None:
         for name, content in value:
-            if not name or any(mark in name + content for mark in "\r\n\0"):
+            if not HEADER_NAME.fullmatch(name) or any(mark in content for mark in "\r\n\0"):
                 raise OptionsError(f"TransportOptions.headers: {name!r} is not a header of one line")

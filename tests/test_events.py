@@ -32,7 +32,9 @@ def test_a_transcript_becomes_json() -> None:
 
     written = json.loads(json.dumps(transcript.to_dict()))
 
-    assert set(written) == {"text", *(field.name for field in attrs.fields(Transcript))}
+    assert written == transcript.to_dict()
+    assert set(written) == {"text", "words", *(field.name for field in attrs.fields(Transcript))}
+    assert written["words"] == written["utterances"][0]["words"]
     assert (written["text"], written["complete"], written["close_code"]) == ("Tea?", True, 1000)
     assert written["utterances"][0]["words"][0]["punctuated_word"] == "Tea?"
     assert written["gaps"] == [{"start": 1.0, "end": 2.0}]

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from streamclient import (
     InvalidState,
     ListenOptions,
     Metadata,
+    OptionsError,
     PluginError,
     PluginOverrun,
     Results,
@@ -376,6 +378,23 @@ def test_a_wrong_plugin_is_found_before_anything_is_connected() -> None:
         StreamClient(RAW, plugins=[Typo()])
     with pytest.raises(PluginError):
         StreamClient(RAW, plugins=["no-such-plugin"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        *((name, value, OptionsError) for name in ("timeouts", "buffer", "transport") for value in (None, 5)),
+        ("reconnect", True, OptionsError),
+        ("url", 5, OptionsError),
+        ("options", {"model": "nova-3"}, OptionsError),
+        ("plugins", None, PluginError),
+        ("plugins", "log", PluginError),
+    ],
+)
+def test_an_argument_of_another_type_is_named(name: str, value: Any, error: type[Exception]) -> None:
+    """When the client is made, not by an AttributeError from its inside."""
+    with pytest.raises(error, match=f"^{name}"):
+        StreamClient(**{"options": RAW, name: value})
 
 
 def test_a_client_serves_one_stream() -> None:

@@ -106,6 +106,16 @@ class TestParameters:
         """The address is a base; the path comes from the options."""
         assert (ListenOptions.path, FluxOptions.path) == ("/v1/listen", "/v2/listen")
 
+    def test_what_the_caller_does_to_its_own_query_changes_nothing(self) -> None:
+        """The mapping and its lists are copied."""
+        terms: list[bool | int | float | str] = ["tea"]
+        query: dict[str, Any] = {"x": terms}
+        options = ListenOptions(extra_query=query)
+        terms.append("milk")
+        query["y"] = 1
+
+        assert options.query_string() == "model=nova-3&x=tea"
+
     def test_options_are_values(self) -> None:
         """Equal, hashable, picklable, frozen, changed by evolving a copy."""
         options = ListenOptions(keyterm=["tea"], extra_query={"x": [1, 2]})

@@ -1,6 +1,7 @@
 """How a stream behaves under stress: sound defaults, and a clear error for every value that makes no sense."""
 
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -77,9 +78,11 @@ class TestTransportOptions:
         """Both become pairs of texts."""
         assert TransportOptions(headers=headers).headers == (("X-Call", "7"),)
 
-    @pytest.mark.parametrize("headers", [{"X": "a\r\nHost: evil"}, {"X\n": "a"}, {"": "a"}, {"X": "\0"}])
-    def test_a_header_of_two_lines_is_refused(self, headers: Any) -> None:
-        """It would smuggle in another one."""
+    @pytest.mark.parametrize(
+        "headers", [{"X": "a\r\nHost: evil"}, {"X\n": "a"}, {"": "a"}, {"X": "\0"}, {"a b": "c"}, {"ä": "c"}]
+    )
+    def test_a_header_that_is_none_is_refused(self, headers: Any) -> None:
+        """One of two lines would smuggle in another one; others would break the handshake."""
         with pytest.raises(OptionsError, match="is not a header of one line"):
             TransportOptions(headers=headers)
 
@@ -88,6 +91,16 @@ class TestTransportOptions:
         """With what they must be."""
         with pytest.raises(OptionsError, match="headers must be pairs of a name and a value"):
             TransportOptions(headers=headers)
+
+    @pytest.mark.parametrize("name", ["proxy", "ca_file", "ssl_context"])
+    def test_a_value_of_another_type_is_refused(self, name: str) -> None:
+        """Here, and not at the first connection."""
+        with pytest.raises(OptionsError, match=rf"TransportOptions.{name} is of the type int; allowed is a"):
+            TransportOptions(**{name: 5})  # type: ignore[arg-type]  # what is tested
+
+    def test_a_path_is_a_text_or_a_path(self) -> None:
+        """As everywhere in Python."""
+        assert TransportOptions(ca_file=Path("ca.pem")) == TransportOptions(ca_file="ca.pem")
 
     def test_the_repr_holds_no_secret(self) -> None:
         """A proxy's password and headers stay out of logs."""

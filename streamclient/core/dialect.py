@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeGuard
 from streamclient.core.assembler import Assembler
 from streamclient.errors import OptionsError
 from streamclient.messages import Message, Results
-from streamclient.options import FluxOptions, ListenOptions
+from streamclient.options import FluxOptions, ListenOptions, require_few_tokens
 
 __all__ = ["Dialect", "dialect_for"]
 
@@ -66,6 +66,7 @@ class ListenDialect:
         message: dict[str, Any] = {"type": "Configure"}
         for name, value in changes.items():
             if name == "keyterms" and _is_list_of_texts(value):
+                require_few_tokens("configure(keyterms=...)", value)
                 message["keyterms"] = list(value)
             elif name == "features" and _is_switches(value):
                 message.setdefault("features", {}).update(value)
@@ -100,7 +101,7 @@ class ListenDialect:
         return None
 
 
-def _is_list_of_texts(value: object) -> bool:
+def _is_list_of_texts(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
     return isinstance(value, list | tuple) and all(isinstance(term, str) and term for term in value)
 
 

@@ -250,6 +250,7 @@ def _turn_info(raw: Raw) -> TurnInfo:
         trigger=_text(raw.get("trigger")),
         sequence_id=_count(raw.get("sequence_id") or 0),
         languages=_texts(raw.get("languages")),
+        languages_hinted=_texts(raw.get("languages_hinted")),
         request_id=_text(raw.get("request_id")),
         raw=raw,
     )

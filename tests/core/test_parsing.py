@@ -72,6 +72,7 @@ TURN: dict[str, Any] = {
     "end_of_turn_confidence": 0.83,
     "trigger": "model",
     "languages": ["en"],
+    "languages_hinted": ["en", "de"],
 }
 SAMPLES: list[tuple[dict[str, Any], Message]] = [
     (
@@ -118,7 +119,7 @@ SAMPLES: list[tuple[dict[str, Any], Message]] = [
         TURN,
         TurnInfo(
             "EndOfTurn", 3, 8.0, 10.5, "Yes, do.", (Word("Yes,", 0.0, 0.0, 0.9), Word("do.", 9.0, 9.5, 0.8)), 0.83,
-            "model", 44, ("en",), "r-2",
+            "model", 44, ("en",), "r-2", ("en", "de"),
         ),
     ),
     (

@@ -85,6 +85,7 @@ def test_what_was_sent_is_not_forgotten_in_an_outage() -> None:
         {"keyterms": "Zyrtec"},
         {"keyterms": [""]},
         {"keyterms": [1]},
+        {"keyterms": ["two words"] * 251},
         {"numerals": "yes"},
         {"features": ["numerals"]},
         {"features": {"numerals": object()}},
