@@ -94,7 +94,8 @@ class BufferPolicy:
     """Bounds of what waits.
 
     Args:
-        max_memory: bytes of audio kept in memory. One chunk larger than that is taken when nothing waits.
+        max_memory: bytes of audio kept in memory. A chunk that fits neither there nor on disk, whatever its size, is
+            taken once all before it was sent and no more than half of that is kept.
         max_disk: bytes of audio spilled to a temporary file; 0 for none.
         max_events: events waiting for one plugin.
     """

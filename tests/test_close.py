@@ -195,6 +195,7 @@ def test_close_timeout_is_a_budget_and_keeps_what_came() -> None:
             client.close(timeout=0.5)
         stop.set()
 
+    assert caught.value.request_id == "request-0"
     assert caught.value.transcript is not None
     assert caught.value.transcript.text == "kept"
     assert not caught.value.transcript.complete
@@ -214,7 +215,7 @@ def test_close_without_timeout_gives_up_a_server_that_says_nothing() -> None:
     with serving(script) as service:
         client = StreamClient(RAW, url=service.url, timeouts=Timeouts(close=0.3))
         client.open()
-        with pytest.raises(CloseTimeout, match="said nothing"):
+        with pytest.raises(CloseTimeout, match=r"said nothing.*Request id request-0"):
             client.close()
         stop.set()
 

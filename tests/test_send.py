@@ -319,10 +319,10 @@ def test_a_chunk_that_timed_out_is_not_among_the_first_bytes() -> None:
     with serving() as service:
         client = StreamClient(RAW, url=service.url, buffer=BufferPolicy(max_memory=4, max_disk=0))
         client.open()
-        client.send(b"RI")
+        client.send(b"RIF")
         with pytest.raises(SendTimeout):
             client.send(bytes(3), timeout=0)
         with pytest.raises(OptionsError, match="WAV"):
-            client.send(b"FF")
+            client.send(b"F")
         assert client.close(timeout=SOON).complete
-        assert service.call.audio == b"RI"
+        assert service.call.audio == b"RIF"

@@ -48,8 +48,9 @@ class Journal:
     """A bounded queue of what is to be sent, cut into frames as it is taken.
 
     Args:
-        max_memory: bytes of audio kept in memory. One chunk larger than that is taken when nothing is kept; very many
-            tiny ones are not all taken, since each costs more than its bytes.
+        max_memory: bytes of audio kept in memory. Once nothing waits and no more than half of that is kept, a chunk of
+            any size is taken: what is kept then may get no final until more audio comes. Very many tiny ones are not
+            all taken, since each costs more than its bytes.
         max_disk: bytes of audio kept on disk.
         frame_bytes: of audio in one frame, at most.
         keeps: whether audio that was taken is kept until it is confirmed.
@@ -96,7 +97,10 @@ class Journal:
         few = len(self._waiting) + len(self._kept) <= self._max_entries
         if self._in_memory < self._sample_bytes or (self._in_memory + size <= self._max_memory and few):
             return Room.MEMORY
-        return Room.DISK if self._on_disk + size <= self._max_disk else Room.NONE
+        if self._on_disk + size <= self._max_disk:
+            return Room.DISK
+        all_gone = few and not self._waiting and self._in_memory <= self._max_memory // 2
+        return Room.MEMORY if all_gone else Room.NONE
 
     def refuse_disk(self) -> None:
         """The disk takes no more: go on with memory alone."""

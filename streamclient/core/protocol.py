@@ -438,12 +438,13 @@ class Protocol:
 
     def _give_up(self, lost: ConnectionLost, refusal: StreamClientError | None) -> None:
         is_fatal = refusal is not None and not refusal.retryable
+        words, request_id = (refusal.detail, refusal.request_id) if refusal else (None, None)
         error = ConnectionLost(
             f"{lost.message}, and it could not be built again" + (f": {refusal.message}" if refusal else ""),
             code=lost.code,
             reason=lost.reason,
-            detail=lost.detail,
-            request_id=lost.request_id,
+            detail=words or lost.detail,
+            request_id=request_id or lost.request_id,
             hint=refusal.hint if refusal and is_fatal else "ReconnectPolicy can allow a longer outage.",
             retryable=not is_fatal,
             unconfirmed=self._unconfirmed(),
@@ -493,5 +494,7 @@ class Protocol:
     def _end(self, error: StreamClientError | None) -> None:
         if self._has_ended:
             return
+        if error is not None:
+            error.request_id = error.request_id or self._request_id
         self.error = error
         self.state = StreamState.CLOSED if error is None else StreamState.FAILED

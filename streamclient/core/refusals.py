@@ -98,11 +98,12 @@ def _may_pass(status: int) -> bool:
     return status in RETRYABLE_STATUSES or status >= 500
 
 
-def redirected(place: str, status: int, location: str | None) -> ConnectError:
-    """The error that a redirect is."""
+def redirected(place: str, status: int, headers: Mapping[str, str]) -> ConnectError:
+    """The error that a redirect is; names of headers are in lower case."""
     return ConnectError(
-        f"{place} redirects to {(location or 'nowhere')[:MOST_WORDS]}",
+        f"{place} redirects to {(headers.get('location') or 'nowhere')[:MOST_WORDS]}",
         status=status,
+        request_id=request_id_of(headers),
         hint="Redirects are not followed, because they would carry the key along; give the right url.",
     )
 

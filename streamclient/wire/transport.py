@@ -198,7 +198,7 @@ def _shake_hands(address: Address, sound: SoundSocket) -> websocket.WebSocket:
         redirect = ws.handshake_response
         if redirect is None or not 300 <= redirect.status < 400:
             raise
-        raise redirected(address.place, redirect.status, redirect.headers.get("location")) from None
+        raise redirected(address.place, redirect.status, redirect.headers) from None
     return ws
 
 

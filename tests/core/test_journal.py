@@ -209,10 +209,10 @@ def test_confirmed_audio_makes_room() -> None:
     journal.add_audio(bytes(10))
     taken(journal)
     assert journal.room(1) is Room.NONE
-    journal.confirm(8)
+    journal.confirm(4)
 
-    assert journal.room(8) is Room.MEMORY
-    assert journal.room(9) is Room.NONE
+    assert journal.room(4) is Room.MEMORY
+    assert journal.room(5) is Room.NONE
 
 
 def test_a_frame_that_is_confirmed_in_part_makes_room_for_that_part() -> None:
@@ -220,23 +220,39 @@ def test_a_frame_that_is_confirmed_in_part_makes_room_for_that_part() -> None:
     journal = Journal(10, 0, 10, keeps=True)
     journal.add_audio(b"0123456789")
     assert taken(journal) == [b"0123456789"]
-    journal.confirm(7)
-    assert [journal.room(size) for size in (7, 8)] == [Room.MEMORY, Room.NONE]
+    journal.confirm(3)
+    assert [journal.room(size) for size in (3, 4)] == [Room.MEMORY, Room.NONE]
     journal.rewind()
-    assert taken(journal) == [b"789"]
+    assert taken(journal) == [b"3456789"]
     journal.confirm(10)
     assert journal.room(10) is Room.MEMORY
 
 
 def test_less_than_a_sample_holds_up_nobody() -> None:
     """No final will ever cover it, so a caller with a chunk larger than the buffer would wait for ever."""
-    journal = Journal(4, 0, 10, keeps=True, sample_bytes=2)
-    journal.add_audio(b"01234")
-    assert taken(journal) == [b"01234"]
-    journal.confirm(3)
+    journal = Journal(1, 0, 10, keeps=True, sample_bytes=2)
+    journal.add_audio(b"012")
+    assert taken(journal) == [b"012"]
+    journal.confirm(1)
     assert journal.room(5) is Room.NONE
-    journal.confirm(4)
+    journal.confirm(2)
     assert journal.room(5) is Room.MEMORY
+
+
+def test_what_gets_no_final_until_more_audio_comes_holds_up_no_large_chunk() -> None:
+    """With no more than half of the bound kept, and nothing waiting, a chunk of any size is taken, one at a time."""
+    journal = Journal(10, 0, 100, keeps=True)
+    journal.add_audio(bytes(10))
+    assert journal.room(6) is Room.NONE
+    taken(journal)
+    journal.confirm(4)
+    assert journal.room(6) is Room.NONE
+    journal.confirm(5)
+    assert journal.room(6) is journal.room(1000) is Room.MEMORY
+    journal.add_audio(bytes(1000))
+    assert journal.room(1) is Room.NONE
+    taken(journal)
+    assert journal.room(1) is Room.NONE
 
 
 @given(
@@ -266,7 +282,7 @@ def test_room_is_what_is_left_of_the_bound(steps: list[tuple[str, int]], joins: 
             journal.rewind()
         left = 100 - (journal.audio_accepted - journal.audio_confirmed)
         assert journal.room(left) is Room.MEMORY
-        assert journal.room(left + 1) is Room.NONE or left == 100
+        assert journal.room(left + 1) is Room.NONE or left == 100 or (left >= 50 and not journal)
 
 
 def test_what_memory_does_not_hold_goes_to_disk_and_keeps_its_place() -> None:

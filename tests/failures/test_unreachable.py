@@ -137,13 +137,13 @@ UNREACHABLE: dict[str, tuple[Scene, Failure]] = {
         Failure(kind=ConnectError, says=("TLS",), hint="try again", retryable=True),
     ),
     "a redirect": (
-        lambda: answering(b"HTTP/1.1 302 Found\r\nLocation: wss://elsewhere.example/v1\r\n\r\n"),
+        lambda: answering(b"HTTP/1.1 302 Found\r\nLocation: wss://elsewhere.example/v1\r\ndg-request-id: r-1\r\n\r\n"),
         Failure(
             kind=ConnectError,
             says=("wss://elsewhere.example/v1",),
             hint="not followed",
             retryable=False,
-            facts={"status": 302},
+            facts={"status": 302, "request_id": "r-1"},
         ),
     ),
     "a redirect to nowhere": (

@@ -19,7 +19,7 @@ from tests.support.service import SOON, Call, final, interim, metadata, obedient
 
 
 def test_a_fatal_refusal_ends_the_outage_and_keeps_what_came() -> None:
-    """A 401 on reconnecting is not tried again: ConnectionLost names the span, its cause is the refusal."""
+    """A 401 on reconnecting is not tried again: the error names the span and says what the refusal, its cause, says."""
 
     def script(call: Call) -> None:
         call.read()
@@ -29,7 +29,7 @@ def test_a_fatal_refusal_ends_the_outage_and_keeps_what_came() -> None:
 
     witness = Witness()
     with serving(script) as service:
-        refuse_later(service, 401)
+        refuse_later(service, 401, {"dg-error": "The key has expired.", "dg-request-id": "the-refusal"})
         client = StreamClient(RAW, url=service.url, reconnect=QUICK, plugins=[witness])
         client.open()
         client.send(SECOND)
@@ -37,6 +37,7 @@ def test_a_fatal_refusal_ends_the_outage_and_keeps_what_came() -> None:
         with pytest.raises(ConnectionLost) as caught:
             client.close(timeout=SOON)
     assert isinstance(caught.value.__cause__, AuthenticationError)
+    assert "The service says: The key has expired. Request id the-refusal." in str(caught.value)
     assert caught.value.unconfirmed == Span(0.25, 2.0)
     assert not caught.value.retryable
     assert client.transcript.gaps == (Span(0.25, 2.0),)
