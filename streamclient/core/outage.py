@@ -45,10 +45,11 @@ class Outage:
             return None
         longest = min(self._longest, policy.max_delay)
         self._longest = longest * policy.multiplier
-        delay = max(self._random() * longest, at_least or 0.0)
         self._attempts += 1
-        began = now if self._began is None else self._began
-        return delay if now + delay - began <= policy.max_outage else None
+        left = policy.max_outage - (0.0 if self._began is None else now - self._began)
+        # The last attempt is at the bound, not wherever the longer and longer delays happen to fall before it.
+        delay = max(min(self._random() * longest, left), at_least or 0.0)
+        return delay if 0 < left >= delay else None
 
     def connected(self, now: float) -> float:
         """A connection stands again; seconds since the last one was lost."""

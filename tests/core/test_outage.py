@@ -27,10 +27,16 @@ def test_attempts_are_counted() -> None:
 
 
 def test_an_outage_has_a_bound() -> None:
-    """No attempt is made after max_outage seconds."""
+    """No attempt is made after max_outage seconds; the last is made then."""
     lost = outage(initial_delay=1.0, max_delay=1.0, max_outage=10.0)
     assert lost.next_delay(109.0) == 1.0
-    assert lost.next_delay(109.1) is None
+    assert lost.next_delay(109.75) == 0.25
+    assert lost.next_delay(110.0) is None
+
+
+def test_even_a_short_outage_has_an_attempt() -> None:
+    """A delay longer than the outage may last is shortened."""
+    assert outage(initial_delay=30.0, max_delay=30.0, max_outage=2.0).next_delay(100.0) == 2.0
 
 
 def test_the_service_may_ask_for_a_longer_delay() -> None:
@@ -48,7 +54,10 @@ def test_a_connection_that_says_nothing_new_belongs_to_the_outage() -> None:
     assert lost.next_delay(102.0) == 2.0
     lost.connected(118.0)
     lost.begin(119.0)
-    assert lost.next_delay(119.0) is None
+    assert lost.next_delay(119.0) == 1.0  # not 4.0: the outage began at 100.0
+    lost.connected(120.0)
+    lost.begin(121.0)
+    assert lost.next_delay(121.0) is None
 
 
 def test_progress_ends_the_outage() -> None:
