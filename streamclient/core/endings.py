@@ -28,6 +28,11 @@ UNASKED = (
     "live audio needs a header without a length, or none."
 )
 
+ONE_FILE = (
+    "Open a new stream for each file. Or send what their headers describe, without the headers, and say what it is: "
+    "encoding, sample_rate, channels."
+)
+
 MEANINGS = {
     1000: ("the server ended the stream without being asked to", UNASKED),
     1001: ("the server went away", AGAIN),
@@ -80,6 +85,7 @@ class Ending:
         metadata: the summary, where it came.
         summarised: it came after ``CloseStream``, as the last word on all the audio.
         audio_sent: bytes of audio sent on this connection.
+        begins_again: what was accepted goes on with another file, which no service hears.
         transcribed: some result had words.
         request_id: the service's name for the connection.
         unconfirmed: span of audio without a final transcript.
@@ -92,6 +98,7 @@ class Ending:
     metadata: Metadata | None = None
     summarised: bool = False
     audio_sent: int = 0
+    begins_again: bool = False
     transcribed: bool = False
     request_id: str | None = None
     unconfirmed: Span | None = None
@@ -135,6 +142,8 @@ def explain(ending: Ending) -> StreamClientError | None:
         return _rejected(ending, "The service could not decode the audio")
     if ending._has_empty_summary:  # noqa: SLF001 - of this module
         return _lost(ending) if ending.code in LEAVING else _unheard(ending)
+    if ending.begins_again and (ending._ended_well or ending.code in ending.normal_ends):  # noqa: SLF001 - of this module
+        return _rejected(ending, "The service hears one WAV file, and the audio goes on with another", hint=ONE_FILE)
     if ending._ended_well:  # noqa: SLF001 - of this module
         return None
     return _lost(ending)
@@ -149,9 +158,10 @@ def _unheard(ending: Ending) -> StreamClientError:
     )
 
 
-def _rejected(ending: Ending, message: str) -> AudioRejected:
+def _rejected(ending: Ending, message: str, hint: str | None = None) -> AudioRejected:
     return AudioRejected(
         message,
+        hint=hint,
         code=ending.code,
         reason=ending.reason,
         detail=ending.reason or None,

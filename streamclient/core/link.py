@@ -74,8 +74,10 @@ class Link:
         was_asked = self.unanswered_ping < inf or self.drain_until < inf
         return now - self.last_sign if was_asked else 0.0
 
-    def take_note(self, message: Message) -> None:
+    def take_note(self, message: Message, now: float) -> None:
         """What a message says of the connection itself."""
+        self.heard(now)
+        self.last_message = now
         if isinstance(message, Results):
             self.has_results = True
             self.transcribed = self.transcribed or bool(message.transcript)

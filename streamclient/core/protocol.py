@@ -213,9 +213,7 @@ class Protocol:
     def receive_message(self, message: Message, now: float) -> list[Event]:
         """A message of the server; what it means for hooks, in order."""
         link = self._link
-        link.heard(now)
-        link.last_message = now
-        link.take_note(message)
+        link.take_note(message, now)
         most, again = self._upload.most_seconds, self._reconnects > 0
         events, progress = self._heard.receive(message, link.base.seconds, most, again=again)
         if progress:
@@ -473,6 +471,7 @@ class Protocol:
                 metadata=link.metadata,
                 summarised=link.summarised or (link.close_stream_sent and self._is_all_final),
                 audio_sent=self._upload.bytes_taken - link.base.offset,
+                begins_again=self._upload.begins_again,
                 transcribed=link.transcribed,
                 request_id=self._request_id,
                 unconfirmed=self._unconfirmed(),

@@ -145,6 +145,11 @@ class Upload:
         return self._track.seconds_at(self.bytes_taken)
 
     @property
+    def begins_again(self) -> bool:
+        """Whether another file follows the first, which no service hears."""
+        return self._track.begins_again
+
+    @property
     def most_seconds(self) -> float:
         """How much the service can have heard; infinite where only it can tell."""
         return self._track.most_seconds(self.bytes_taken)

@@ -13,6 +13,7 @@ from streamclient import (
     CloseTimeout,
     ConnectionLost,
     Failed,
+    ListenOptions,
     Span,
     StreamClient,
     StreamClientError,
@@ -20,9 +21,10 @@ from streamclient import (
     Timeouts,
     hookimpl,
 )
+from streamclient.testing import wav
 from streamclient.testing.builders import SHA256_OF_NOTHING
 from tests.support.failures import KEY, RAW, SECOND, WORDS, Failure, check
-from tests.support.service import SOON, Call, Script, metadata, obedient, serving
+from tests.support.service import SOON, Call, Script, final, metadata, obedient, serving
 
 
 class Hooks:
@@ -194,6 +196,19 @@ def test_each_end_of_a_stream_has_a_name(name: str, caplog: pytest.LogCaptureFix
     assert not client.transcript.complete
     assert client.transcript.gaps == (Span(0.0, 1.0),)
     assert KEY not in repr(client) + repr(vars(client)) + repr(events)
+
+
+def test_a_second_wav_file_is_not_lost_without_a_word() -> None:
+    """A service hears one file and ends well; the error says so, and what the first one says is there."""
+    with serving(obedient(final("hello there", 0.0), metadata(1.0))) as service:
+        client = StreamClient(ListenOptions(), url=service.url)
+        client.open()
+        client.send(wav(SECOND))
+        client.send(wav(SECOND))
+        with pytest.raises(AudioRejected, match="new stream for each file"):
+            client.close(timeout=SOON)
+    assert client.transcript.text == "hello there"
+    assert not client.transcript.complete
 
 
 def test_no_audio_is_no_rejected_audio() -> None:

@@ -49,8 +49,8 @@ class _Pipe:
         return len(data)
 
 
-def encode(samples: Samples, rate: int, kind: str) -> bytes:
-    """One channel of samples in a container."""
+def encode(samples: Samples, rate: int, kind: str, piece: int = 400) -> bytes:
+    """One channel of samples in a container; ``piece`` samples at a time, where the codec leaves the choice."""
     container, codec, options = KINDS[kind]
     pipe = _Pipe()
     with av.open(pipe, "w", format=container, options=options) as output:
@@ -58,15 +58,15 @@ def encode(samples: Samples, rate: int, kind: str) -> bytes:
         if codec == "vorbis":
             stream.codec_context.options = {"strict": "-2"}
         stream.layout = "stereo" if codec == "vorbis" else "mono"
-        size = stream.codec_context.frame_size or {"vorbis": 64}.get(codec, 400)
+        size = stream.codec_context.frame_size or {"vorbis": 64}.get(codec, piece)
         resampler = av.AudioResampler(stream.format, stream.layout, rate, size)
         for start in range(0, len(samples), 1000):
             frame: Any = av.AudioFrame.from_ndarray(samples[None, start : start + 1000], format="s16", layout="mono")
             frame.rate, frame.pts = rate, start
-            for piece in resampler.resample(frame):
-                output.mux(stream.encode(piece))
-        for piece in resampler.resample(None) if codec != "vorbis" else ():
-            output.mux(stream.encode(piece))
+            for whole in resampler.resample(frame):
+                output.mux(stream.encode(whole))
+        for whole in resampler.resample(None) if codec != "vorbis" else ():
+            output.mux(stream.encode(whole))
         output.mux(stream.encode(None))
     return bytes(pipe.data)
 

@@ -18,7 +18,8 @@ SNIFF_BYTES = 192
 """Enough to see the second packet of an MPEG transport stream."""
 
 DECODERS_DIFFER = 0.1
-"""Seconds that a decoder may hear more than the container tells: its last piece does not say how long it is."""
+"""Seconds that a decoder may hear more than the container tells, or as many as its longest piece: the last does not say
+how long it is."""
 
 WALKS: dict[str, type[Walk]] = {"WAV": Wav, "FLAC": Flac, "Ogg": Ogg, "WebM or Matroska": Matroska, "MP3": Mp3}
 """Containers that can be taken up in the middle. MP4 cannot: its samples are described elsewhere in the file."""
@@ -30,6 +31,10 @@ class Track(Protocol):
     @property
     def follows(self) -> bool:
         """Whether places are found as the audio goes on; else the stream can only be sent again from its start."""
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether another file follows the first, which no service hears."""
 
     def receive(self, audio: bytes) -> None:
         """The next bytes that were accepted."""
@@ -51,6 +56,7 @@ class RawTrack:
     """Raw audio: every sample is a place."""
 
     follows = True
+    begins_again = False
 
     def __init__(self, clock: AudioClock) -> None:
         assert clock.bytes_per_second
@@ -93,6 +99,11 @@ class ContainerTrack:
             if len(self._start) >= SNIFF_BYTES:
                 self._begin()
 
+    @property
+    def begins_again(self) -> bool:
+        """Whether another file follows the first, which no service hears."""
+        return self._walk is not None and self._walk.begins_again
+
     def _begin(self) -> None:
         start, self._start = self._start, b""
         walk = _walk_for(start)
@@ -108,7 +119,9 @@ class ContainerTrack:
 
     def most_seconds(self, sent: int) -> float:  # noqa: ARG002 - places lie too far apart to tell
         """All that was accepted, and what a decoder may add; infinite where only the service can tell."""
-        return self._walk.seconds + DECODERS_DIFFER if self._walk and self.follows else inf
+        if self._walk is None or not self.follows:
+            return inf
+        return self._walk.seconds + max(DECODERS_DIFFER, self._walk.longest_piece)
 
     def place_for(self, confirmed: float, sent: int) -> Place:
         """The last place before ``confirmed`` seconds."""

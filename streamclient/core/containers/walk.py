@@ -54,6 +54,8 @@ class Walk(ABC):
         seconds: audio seen so far.
         follows: whether more places will be found.
         header: what every decoder needs first.
+        longest_piece: seconds from one piece of audio to the next, at most so far; the last one may be as long.
+        begins_again: whether another file follows, which no service hears.
         most_passed_over: bytes between two units. After more the audio goes on in another way than it began; the walk
             does not see it any more, and must not say that nobody can have heard it.
     """
@@ -65,6 +67,8 @@ class Walk(ABC):
         self.seconds = 0.0
         self.follows = True
         self.header = b""
+        self.longest_piece = 0.0
+        self.begins_again = False
         self._begin = Place()
         self._places: deque[Place] = deque()
         self._window = bytearray()
@@ -124,6 +128,7 @@ class Walk(ABC):
         """
         if not self.seconds - LONGEST_STEP_BACK <= seconds <= self.seconds + LONGEST_STEP:
             raise Unreadable
+        self.longest_piece = max(self.longest_piece, seconds - self.seconds)
         self.seconds = max(self.seconds, seconds)
 
     def pass_over(self, window: bytearray, at: int, mark: bytes) -> int:

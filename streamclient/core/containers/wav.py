@@ -11,23 +11,28 @@ RAW_FORMATS = {1, 3, 6, 7}
 EXTENSIBLE = 0xFFFE
 UNKNOWN_LENGTH = 0x7FFFFF00
 """Lengths from here on, and 0, mean that the writer did not know."""
+PADDED_NAME = 5
+"""Bytes of the next chunk's name, and one that makes an odd length even, where the writer remembered it."""
 
 
 class Wav(HeaderWalk):
-    """A WAV stream; every sample of its declared audio is a place."""
+    """A WAV stream; every sample of its declared audio is a place.
+
+    A service hears no more than was declared: what follows is a chunk of facts, or another file.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._block = 0
         self._rate = 0
         self._first = 0
-        self._left: int | None = None
+        self._declared: int | None = None
         self._there = 0
 
     def unit(self, window: bytearray, at: int) -> int:
-        """A chunk of the header, or samples."""
+        """A chunk of the header, samples, or what comes after them."""
         if self._first:
-            return self._samples(len(window) - at)
+            return self._samples(len(window) - at) or self._rest(window, at)
         if not self._position + at:
             return 12  # RIFF, a length, WAVE
         if len(window) < at + 8:
@@ -57,17 +62,21 @@ class Wav(HeaderWalk):
             raise Unreadable
         self.end_header(at)
         self._first = self._position + at
-        self._left = size if 0 < size < UNKNOWN_LENGTH else None
+        self._declared = size if 0 < size < UNKNOWN_LENGTH else None
 
     def _samples(self, there: int) -> int:
-        taken = there if self._left is None else min(there, self._left)
-        if self._left is not None:
-            self._left -= taken
-            self.follows = self._left > 0
+        taken = there if self._declared is None else min(there, self._declared - self._there)
         self._marked = self._position + there
         self._there += taken
         self.seconds = self._there // self._block / self._rate
-        return there
+        return taken
+
+    def _rest(self, window: bytearray, at: int) -> int:
+        if len(window) < at + PADDED_NAME:
+            return 0
+        self.begins_again = b"RIFF" in window[at : at + PADDED_NAME]
+        self.follows = False
+        return len(window) - at
 
     def seconds_at(self, offset: int) -> float:
         """When the sample of this byte is heard."""
@@ -76,8 +85,14 @@ class Wav(HeaderWalk):
         return min(max(offset - self._first, 0) // self._block / self._rate, self.seconds)
 
     def place_for(self, confirmed: float, sent: int) -> Place:
-        """The whole sample there."""
+        """The whole sample there, behind a header that declares what is left: or what follows it would be heard."""
         samples = round(min(confirmed, self.seconds_at(sent)) * self._rate)
         if not samples:
             return Place()
-        return Place(self._first + samples * self._block, samples / self._rate, self.header)
+        done, seconds = samples * self._block, samples / self._rate
+        if self._declared is None:
+            return Place(self._first + done, seconds, self.header)
+        left = self._declared - done
+        if left < self._block:
+            return Place(sent, seconds, self.header)
+        return Place(self._first + done, seconds, self.header[:-4] + struct.pack("<I", left))

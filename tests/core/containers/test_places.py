@@ -13,6 +13,7 @@ from streamclient.core.containers.track import ContainerTrack
 from streamclient.core.protocol import Protocol
 from streamclient.options import ListenOptions
 from streamclient.policies import BufferPolicy, Timeouts
+from streamclient.testing import wav
 from tests.support.containers import KINDS, LOSSLESS, Samples, decode, encode
 from tests.support.messages import final
 
@@ -203,6 +204,38 @@ def test_a_first_chunk_may_be_a_whole_file() -> None:
     track = followed(data, len(data))
     assert len(data) > 1 << 20
     assert track.place_for(30.0, len(data)).seconds == 30.0
+
+
+FACTS = b"LIST" + (200).to_bytes(4, "little") + b"INFO" + bytes(196)
+
+
+def test_facts_behind_the_audio_of_a_wav_are_no_audio_on_another_connection_either() -> None:
+    """A header that is sent again declares what is left; once that is nothing, no place lies before what was sent."""
+    data = wav(noise(16000).tobytes()) + FACTS
+    for track in (followed(data), followed(data, 1), followed(data, len(data))):
+        place = track.place_for(3.5, len(data))
+        tail = decode(place.header + data[place.offset :], "wav")
+        assert place.seconds + len(tail) / 16000 == SECONDS
+        assert track.place_for(SECONDS, len(data)).offset == len(data)
+        assert not track.begins_again
+
+
+@pytest.mark.parametrize("samples", [16000, 16001])
+def test_another_wav_file_behind_the_first_is_noticed(samples: int) -> None:
+    """However the bytes are cut; audio that lasts an odd number of bytes may be padded, or not."""
+    first = wav(noise(16000)[:samples].tobytes())
+    odd = first[:40] + (samples * 2 - 1).to_bytes(4, "little") + first[44:-1]
+    for file in (first, odd, odd + b"\0"):
+        assert not followed(file).begins_again
+        assert all(followed(file * 2, size).begins_again for size in (1, CHUNK, len(file), len(file) * 2))
+
+
+def test_a_long_piece_at_the_end_counts_as_heard() -> None:
+    """Its container says when it begins, not when it ends; words in it must not be taken for new ones."""
+    data = encode(noise(16000), 16000, "matroska pcm", piece=4000)
+    track = followed(data)
+    assert track.seconds_at(len(data)) == SECONDS - 0.25
+    assert track.most_seconds(len(data)) >= SECONDS
 
 
 def test_audio_that_goes_on_in_another_way_may_have_been_heard() -> None:
