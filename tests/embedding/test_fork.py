@@ -295,7 +295,6 @@ under_way, goes_on, look_up = threading.Event(), threading.Event(), socket.getad
 def slow(*args, **options):
     under_way.set()
     goes_on.wait()
-    time.sleep(0.1)  # what the look-up takes
     under_way.clear()
     return look_up(*args, **options)
 socket.getaddrinfo = slow
@@ -303,13 +302,18 @@ client = StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient)
 opening = threading.Thread(target=client.open)
 opening.start()
 under_way.wait()
-os.register_at_fork(before=goes_on.set)  # the last that was registered is the first that is called
+(ended,) = dialing._look_ups._under_way
+def wait_for_the_end(timeout, wait=ended.wait):
+    goes_on.set()
+    return wait(timeout)
+ended.wait = wait_for_the_end  # the look-up goes on once the fork waits for it
 def child():
     say("under way" if under_way.is_set() else "none is under way")
     socket.getaddrinfo = look_up
     with StreamClient(options, url=url, timeouts=patient):
         pass
 wait(fork(child))
+goes_on.set()
 opening.join()
 client.send(bytes(32000))
 """
