@@ -159,13 +159,13 @@ def check_message(message: Mapping[str, Any], version: str = "v1") -> None:
     Raises:
         UnfaithfulMessage: with the first thing that is wrong.
     """
-    kind = message.get("type")
-    if kind not in SCHEMAS[version]:
-        raise UnfaithfulMessage(f"{version} has no message of type {kind!r}: {message}")
-    wrong = next(iter(_validator(version, str(kind)).iter_errors(dict(message))), None)
+    kind = message.get("type") if isinstance(message, Mapping) else None
+    if not isinstance(kind, str) or kind not in SCHEMAS[version]:
+        raise UnfaithfulMessage(f"{version} has no message of type {kind!r}: {message!r}")
+    wrong = next(iter(_validator(version, kind).iter_errors(dict(message))), None)
     if wrong is not None:
         raise UnfaithfulMessage(f"{kind}: {wrong.json_path}: {wrong.message}: {message}")
-    for complaint in CHECKS.get(str(kind), _no_complaint)(message):
+    for complaint in CHECKS.get(kind, _no_complaint)(message):
         raise UnfaithfulMessage(f"{kind}: {complaint}: {message}")
 
 

@@ -276,6 +276,8 @@ def test_every_mutation_is_noticed(
         (builders.metadata(1.0, 0), "no channels"),
         ({"type": "Open"}, "no message of type"),
         ({}, "no message of type"),
+        ({"type": ["Results"]}, "no message of type"),
+        ([], "no message of type"),
     ],
 )
 def test_what_the_schema_cannot_say_is_checked_too(message: dict[str, Any], complaint: str) -> None:
