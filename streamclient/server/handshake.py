@@ -7,6 +7,7 @@ import socket
 import struct
 import uuid
 from collections.abc import Sequence
+from email.utils import formatdate
 from http import HTTPStatus
 
 from websockets.datastructures import Headers
@@ -75,7 +76,14 @@ def answer_json(body: object, status: int = 200) -> Response:
 
 def answer(body: bytes, content_type: str, status: int = 200) -> Response:
     """Make a response of any kind; the connection ends with it."""
-    headers = Headers({"Connection": "close", "Content-Type": content_type, "Content-Length": str(len(body))})
+    headers = Headers(
+        {
+            "Date": formatdate(usegmt=True),
+            "Connection": "close",
+            "Content-Type": content_type,
+            "Content-Length": str(len(body)),
+        }
+    )
     return Response(status, HTTPStatus(status).phrase, headers, body)
 
 

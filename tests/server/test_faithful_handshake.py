@@ -72,8 +72,10 @@ def test_every_response_has_the_request_id(server: LocalServer) -> None:
     ("path", "headers"), [("/health", {}), ("/nowhere", {}), ("/v1/listen", {}), ("/v1/listen", {"Upgrade": "h2c"})]
 )
 def test_every_response_of_http_has_one_too(server: LocalServer, path: str, headers: dict[str, str]) -> None:
-    """What is no websocket at all, and what nobody serves."""
-    assert UUID(ask(server, headers, path).getheader("dg-request-id"))
+    """What is no websocket at all, and what nobody serves; with the time, by which a client sees how its clock is."""
+    response = ask(server, headers, path)
+    assert UUID(response.getheader("dg-request-id"))
+    assert response.getheader("date")
 
 
 @pytest.mark.parametrize(
