@@ -206,8 +206,8 @@ class StreamClient:
             lifecycle.watch(stream)
             stream.dispatcher.start()
             stream.session.start()
-            # The sender keeps the deadline; only a name look-up that hangs can make it late.
-            if not wait_for(stream.session.opened, Deadline(self._timeouts.connect + SLICE)):
+            # The sender keeps the deadline; only a name look-up that hangs, or a very busy machine, can make it late.
+            if not wait_for(stream.session.opened, Deadline(self._timeouts.connect + FAREWELL)):
                 raise ConnectTimeout(f"Not connected after {self._timeouts.connect:g} s")
         except BaseException:
             stream.session.abort()

@@ -87,12 +87,13 @@ def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = Non
         Exception: whatever reading the source raised.
     """
     opened = StreamClient(options or ListenOptions(), **client)
+    events = opened.events()  # from now on nothing is left out
     feeder = _Feeder(opened, source)
     try:
         with _named(source):
             opened.open()
         feeder.start()
-        yield from opened.events()
+        yield from events
         feeder.finish()
     finally:
         if opened.state not in (StreamState.CLOSED, StreamState.FAILED):

@@ -22,8 +22,10 @@ from streamclient import (
     stream,
     transcribe,
 )
+from streamclient.shortcuts import _Feeder
 from streamclient.threads.inbox import Inbox
 from tests.support.service import LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
+from tests.support.waiting import wait_until
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 
@@ -165,6 +167,27 @@ def test_stream_yields_events_while_the_source_goes_on() -> None:
                 heard.set()
 
     assert texts == ["first", "second"]
+
+
+def test_stream_leaves_out_nothing_for_a_late_taker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also an interim that is superseded before the first event is taken."""
+    start = _Feeder.start
+
+    def start_and_wait(feeder: _Feeder) -> None:
+        start(feeder)
+        wait_until(lambda: feeder._client.stats.messages_received == 2)
+
+    def script(call: Call) -> None:
+        call.read()
+        call.say(interim("hel", 0.0), final("hello", 0.0))
+        call.read_until()
+        call.end(metadata())
+
+    monkeypatch.setattr(_Feeder, "start", start_and_wait)
+    with serving(script) as service:
+        events = list(stream(bytes(8000), RAW, url=service.url))
+
+    assert kinds(events) == ["Opened", "Results", "Results", "Utterance", "Metadata", "Closed"]
 
 
 def test_the_source_waits_for_a_slow_taker() -> None:

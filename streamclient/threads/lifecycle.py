@@ -24,6 +24,9 @@ __all__ = ["close_all", "watch"]
 
 log = logging.getLogger("streamclient.lifecycle")
 
+FAREWELL = 2.0
+"""Seconds for streams that were cut to tell their plugins."""
+
 
 class OpenStream(Protocol):
     """What the exit hooks need of a stream."""
@@ -114,7 +117,7 @@ def _wait(streams: Iterable[OpenStream], deadline: Deadline) -> bool:
 def _cut(streams: list[OpenStream]) -> None:
     for stream in streams:
         stream.cut()
-    farewell = Deadline(1.0)
+    farewell = Deadline(FAREWELL)
     for stream in streams:
         stream.wait(farewell)
 

@@ -263,7 +263,7 @@ def test_a_fork_while_connecting(service: Service) -> None:
 
     service.refusal = admit
     code = """
-client = StreamClient(options, url=url, plugins=[Plugin()])
+client = StreamClient(options, url=url, plugins=[Plugin()], timeouts=patient)
 opening = threading.Thread(target=client.open)
 opening.start()
 sys.stdin.readline()

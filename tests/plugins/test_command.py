@@ -15,7 +15,7 @@ from streamclient.plugins import load_plugins
 from streamclient_plugins.command import Command, CommandFailed
 from tests.plugins.conftest import UTTERANCE, Play
 
-SOON = 30.0
+SOON = 60.0
 PYTHON = shlex.quote(sys.executable)
 NEXT = attrs.evolve(UTTERANCE, index=1, text="ünd — so", speaker=None)
 

@@ -20,7 +20,7 @@ TEXT = "the quick brown fox jumps over the lazy dog"
 UTTERANCE = spoken("the quick brown fox")
 SPEECH = UTTERANCE + spoken("jumps over", "the lazy dog")
 CLOSE_STREAM = '{"type": "CloseStream"}'
-SOON = 30.0
+SOON = 60.0
 """Seconds that only elapse when a test is about to fail."""
 
 

@@ -4,7 +4,7 @@ from streamclient.events import Closed, Event, Opened, Transcript
 from streamclient.threads.inbox import Inbox
 from tests.support.messages import final, interim
 
-SOON = 30.0
+SOON = 60.0
 """Seconds that only elapse when a test is about to fail."""
 
 CLOSED = Closed(Transcript())

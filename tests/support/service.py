@@ -33,7 +33,7 @@ __all__ = [
 CLOSE_STREAM = '{"type": "CloseStream"}'
 KEEP_ALIVE = '{"type": "KeepAlive"}'
 LINEAR16 = {"encoding": "linear16", "sample_rate": 16000}
-SOON = 30.0
+SOON = 60.0
 """Seconds that only elapse when a test is about to fail."""
 
 UNHEARD = logging.getLogger("tests.service")
@@ -148,7 +148,7 @@ class Service:
             process_response=self._name,
             compression=None,
             ping_interval=None,
-            close_timeout=1,
+            close_timeout=SOON,
             logger=UNHEARD,
         )
         port = self._server.socket.getsockname()[1]

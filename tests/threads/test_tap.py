@@ -10,7 +10,7 @@ from streamclient.threads import tap as module
 from streamclient.threads.tap import MOST_BYTES, Tap, Taps
 from streamclient.threads.worker import Deadline
 
-SOON = 30.0
+SOON = 60.0
 """Seconds that only elapse when a test is about to fail."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from streamclient.errors import InvalidState
 from streamclient.threads.worker import Bell, Deadline, Worker, wait_for
 
-SOON = 30.0
+SOON = 60.0
 """Seconds that only elapse when a test is about to fail."""
 
 
