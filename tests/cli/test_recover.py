@@ -1,116 +1,40 @@
 """The command recover: what a recording lacks is transcribed, and nothing else."""
 
-import io
 import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
-import wave
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import attrs
 import jiwer
-import jsonschema
-import numpy as np
 import pytest
 
-from streamclient import (
-    ConnectionLost,
-    FluxOptions,
-    ListenOptions,
-    ReconnectPolicy,
-    StreamClient,
-    Transcript,
-    Utterance,
-    Word,
-)
+from streamclient import ConnectionLost, FluxOptions, ListenOptions, ReconnectPolicy, StreamClient
 from streamclient.cli import run
-from streamclient.cli.output import FORMATS
 from streamclient.cli.query import parse_parameters
 from streamclient.cli.recording import read_recording
-from streamclient.cli.recover import alone_with
 from streamclient.cli.recovery import Recovery
-from streamclient_plugins.jsonl_schema import RECORDING_SCHEMA, SCHEMA
-from streamclient_plugins.record import Record
 from tests.cli.conftest import Start
-from tests.plugins.conftest import View
-from tests.support.encode import KINDS, Kind, encode
-from tests.support.messages import final
-from tests.support.positions import BLOCK, RATE, Recogniser, assert_spoken, audio, spoken
+from tests.support.positions import RATE, Recogniser, audio, spoken
 from tests.support.recorder import hearing, options, recorded_bytes, recording
-from tests.support.service import CLOSE_STREAM, SOON, Call, Service, serving
+from tests.support.recovering import (
+    BLOCKS,
+    GAP_FROM,
+    SECONDS,
+    Capture,
+    assert_complete,
+    events,
+    record,
+    recovered,
+    words_of,
+)
+from tests.support.service import CLOSE_STREAM, SOON, Call, serving
 
-Capture = pytest.CaptureFixture[str]
-BLOCKS = 200
-"""Blocks of audio where nothing is killed: four seconds."""
-
-SECONDS = BLOCKS * BLOCK / RATE
-GAP_FROM = 2.0
 SAMPLE = Path(__file__).parents[2] / "samples" / "sense_and_sensibility.wav"
-
-
-def recovered(folder: Path, service: Service, capsys: Capture, *arguments: str) -> dict[str, object]:
-    """Recover the recording of a folder; the transcript, as JSON."""
-    code = run(["recover", str(folder / "call.jsonl"), "--url", service.url, "-f", "json", *arguments])
-    captured = capsys.readouterr()
-    assert code == 0, captured.err
-    document: dict[str, object] = json.loads(captured.out)
-    return document
-
-
-def words_of(document: dict[str, object], channel: int = 0) -> list[Word]:
-    """The words of a channel, in order."""
-    utterances = document["utterances"]
-    assert isinstance(utterances, list)
-    return [Word(**word) for one in utterances if one["channel"] == channel for word in one["words"]]
-
-
-def assert_complete(document: dict[str, object], seconds: float, channels: int = 1) -> None:
-    """Every word that was recorded to its end comes once, in order, at its place; a last one may be cut."""
-    assert document["complete"] is True
-    for channel in range(channels):
-        whole = [word for word in spoken(3000, channel) if word[2] <= seconds]
-        words = words_of(document, channel)
-        assert_spoken(words[: len(whole)], whole)
-        assert [word.word for word in words[len(whole) :]] in ([], ["hm"])
-
-
-def record(
-    folder: Path,
-    sent: bytes,
-    *,
-    asked: ListenOptions | FluxOptions | None = None,
-    known: float = GAP_FROM,
-    ends: bool = True,
-    complete: str = "",
-) -> Path:
-    """A recording whose finals reach to some second, and whose stream failed then; or was killed."""
-    plugin = Record(path=str(folder / "call"))
-    view = View(options=asked or options())
-    plugin.on_audio(view, sent)
-    plugin.on_open(view)
-    words = [word for word in spoken(BLOCKS) if word[2] <= known]
-    if known:
-        plugin.on_final(view, final(" ".join(name for name, *_ in words), 0.0, known, words=words))
-    said = (Utterance(0, 0.0, known, complete),) if complete else ()
-    plugin.on_close(view, Transcript(said, complete=bool(complete)))
-    lines = folder / "call.jsonl"
-    if not ends:
-        whole = lines.read_bytes()
-        lines.write_bytes(whole[: whole.index(b'"event":"close"') + 5])
-    return lines
-
-
-def events(folder: Path) -> list[dict[str, Any]]:
-    """The lines of the recording, each as the schema says."""
-    found = [json.loads(line) for line in (folder / "call.jsonl").read_text().splitlines()]
-    for line in found:
-        jsonschema.validate(line, RECORDING_SCHEMA)
-    return found
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -352,139 +276,6 @@ def test_what_cannot_be_added_is_printed_all_the_same(tmp_path: Path) -> None:
     assert "also in" not in done.stderr
     assert done.stdout.split() == [word for word, *_ in spoken(BLOCKS)]
     assert lines.read_bytes() == before
-
-
-class TestContainers:
-    def test_a_container_is_decoded_and_cut(
-        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """FLAC gives back the very samples; only what is missing is sent, as raw audio."""
-        monkeypatch.setitem(KINDS, "flac", Kind("flac", "flac", RATE))
-        flac = encode("flac", np.frombuffer(audio(BLOCKS), np.int16), RATE)
-        record(tmp_path, flac, asked=ListenOptions())
-        assert (tmp_path / "call.flac").read_bytes() == flac
-        with serving(hearing(Random(8))) as service:
-            assert_complete(recovered(tmp_path, service, capsys), SECONDS)
-        assert "encoding=linear16" in service.call.path
-        assert f"sample_rate={RATE}" in service.call.path
-        assert len(service.call.audio) / 2 / RATE < SECONDS - GAP_FROM + 1.1
-
-    def test_a_container_that_was_cut_short_gives_what_is_there(
-        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A killed process leaves the start of a file."""
-        monkeypatch.setitem(KINDS, "flac", Kind("flac", "flac", RATE))
-        flac = encode("flac", np.frombuffer(audio(BLOCKS), np.int16), RATE)
-        lines = record(tmp_path, flac[: len(flac) * 9 // 10], asked=ListenOptions())
-        with serving(hearing(Random(8))) as service:
-            assert run(["recover", str(lines), "--url", service.url]) == 0
-        out, err = capsys.readouterr()
-        words = out.split()
-        assert "call.flac is damaged" in err
-        assert 150 < len(words) < BLOCKS
-        assert words == [word for word, *_ in spoken(len(words))]
-
-    def test_a_wav_file_that_was_sent_as_it_is_needs_no_decoder(self, tmp_path: Path, capsys: Capture) -> None:
-        """Its header says where which sample is."""
-        wav = io.BytesIO()
-        with wave.open(wav, "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
-            file.writeframes(audio(BLOCKS))
-        record(tmp_path, wav.getvalue(), asked=ListenOptions())
-        with serving(hearing(Random(9))) as service:
-            assert_complete(recovered(tmp_path, service, capsys), SECONDS)
-        assert len(service.call.audio) / 2 / RATE < SECONDS - GAP_FROM + 1.1
-
-    def test_what_cannot_be_cut_is_heard_as_a_whole(self, tmp_path: Path, capsys: Capture) -> None:
-        """And only what was missing is taken of it; a second run finds nothing to do."""
-        record(tmp_path, audio(BLOCKS), asked=ListenOptions())
-        with serving(hearing(Random(10))) as service:
-            document = recovered(tmp_path, service, capsys)
-            assert_complete(document, SECONDS)
-            assert service.call.audio == audio(BLOCKS)
-            assert "encoding" not in service.call.path
-            assert recovered(tmp_path, service, capsys) == document
-            assert len(service.calls) == 1
-        assert events(tmp_path)[-1]["end"] is None
-
-
-class TestOutputs:
-    def test_all_formats_are_written(self, tmp_path: Path, capsys: Capture) -> None:
-        """The whole transcript, in each; event lines too."""
-        lines = record(tmp_path, audio(BLOCKS), known=SECONDS)
-        formats = [word for name in FORMATS for word in ("-f", name)]
-
-        assert run(["recover", str(lines), *formats, "--output-dir", "out"]) == 0
-
-        assert sorted(path.name for path in Path("out").iterdir()) == sorted(f"call.{name}" for name in FORMATS)
-        for line in Path("out/call.jsonl").read_text().splitlines():
-            jsonschema.validate(json.loads(line), SCHEMA)
-        assert "w199" in Path("out/call.srt").read_text()
-        assert "wrote out/call.json\n" in capsys.readouterr().err
-
-    def test_the_recording_itself_is_never_overwritten(self, tmp_path: Path, capsys: Capture) -> None:
-        """Not even when files may be replaced."""
-        lines = record(tmp_path, audio(BLOCKS), known=SECONDS)
-        before = lines.read_bytes()
-
-        assert run(["recover", str(lines), "-f", "jsonl", "-f", "txt", "--overwrite"]) == 2
-
-        assert "part of the recording" in capsys.readouterr().err
-        assert lines.read_bytes() == before
-
-    def test_one_at_a_time(self, tmp_path: Path, capsys: Capture) -> None:
-        """Two would write the same words."""
-        pytest.importorskip("fcntl")
-        lines = record(tmp_path, audio(BLOCKS))
-        with alone_with(lines):
-            assert run(["recover", str(lines)]) == 1
-        assert "in use" in capsys.readouterr().err
-
-    def test_what_is_still_recorded_is_left_alone(self, tmp_path: Path, capsys: Capture) -> None:
-        """Its words are still to come."""
-        pytest.importorskip("fcntl")
-        plugin = Record(path=str(tmp_path / "call"))
-        plugin.on_audio(View(options=options()), audio(BLOCKS))
-        file = plugin._file
-        assert file is not None
-        in_a_child = os.dup(file.fileno())
-        assert run(["recover", str(tmp_path / "call.wav")]) == 1
-        assert "still being recorded" in capsys.readouterr().err
-        plugin.on_close(View(options=options()), Transcript())
-        assert run(["recover", str(tmp_path / "call.wav"), "--url", "ws://127.0.0.1:1"]) == 4
-        os.close(in_a_child)
-
-
-class TestWhatIsNoRecording:
-    @pytest.mark.parametrize(
-        ("files", "name", "said"),
-        [
-            ({}, "call.jsonl", "There is no file"),
-            ({"call.wav": b"RIFF"}, "call.wav", "There is no call.jsonl beside"),
-            ({"call.jsonl": b'{"event":"open"}\n'}, "call.jsonl", "says what was recorded"),
-            ({"call.jsonl": b'{"event":"recording"}\n'}, "call.jsonl", "not those of a recording"),
-            ({"call.jsonl": b"\x00\xff\n[]\n"}, "call.jsonl", "says what was recorded"),
-        ],
-    )
-    def test_it_is_said(self, files: dict[str, bytes], name: str, said: str, capsys: Capture) -> None:
-        """In a sentence, with what makes a recording."""
-        for path, content in files.items():
-            Path(path).write_bytes(content)
-
-        assert run(["recover", name]) == 1
-
-        err = capsys.readouterr().err
-        assert said in err
-        assert err.count("\n") == 1
-
-    def test_audio_that_is_gone_is_named(self, tmp_path: Path, capsys: Capture) -> None:
-        """The lines alone are not enough."""
-        lines = record(tmp_path, audio(BLOCKS))
-        (tmp_path / "call.wav").unlink()
-
-        assert run(["recover", str(lines)]) == 1
-
-        assert "call.wav" in capsys.readouterr().err
 
 
 def test_killed_transcription_of_speech_is_completed(tmp_path: Path, start: Start, capsys: Capture) -> None:
