@@ -12,12 +12,16 @@ from streamclient_plugins.scripts import UNSPACED
 
 __all__ = ["KINDS", "Redaction", "as_pattern"]
 
-DIGIT = "(?:[0-9]|zero|oh|one|two|three|four|five|six|seven|eight|nine)"
+BEGIN = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
+END = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
+"""Of a word; between letters of a script without spaces there can be one anywhere."""
+
+DIGIT = r"(?:\d|zero|oh|one|two|three|four|five|six|seven|eight|nine)"
 """As formatted, and as spoken."""
 
 
 def _digits(least: int, most: int) -> str:
-    return rf"(?<!\w)\+?\(?{DIGIT}(?:[\s().,/-]*{DIGIT}){{{least - 1},{most - 1}}}(?!\w)"
+    return rf"{BEGIN}\+?\(?{DIGIT}(?:[\s().,/-]*{DIGIT}){{{least - 1},{most - 1}}}{END}"
 
 
 KINDS = {
@@ -27,10 +31,6 @@ KINDS = {
     "email": r"(?<!\w)[\w.+-]+(?:(?: dot | dash | underscore )[\w.+-]+)*(?:@| at )[\w-]+(?:(?:\.| dot )[\w-]+)+(?!\w)",
 }
 """Patterns by name; they rather take too much than too little."""
-
-BEGIN = rf"(?:(?<![^\W{UNSPACED}])|(?=[{UNSPACED}]))"
-END = rf"(?:(?![^\W{UNSPACED}])|(?<=[{UNSPACED}]))"
-"""Of a word; between letters of a script without spaces there can be one anywhere."""
 
 APOSTROPHE = re.compile("['\u2019\u02bc]")
 """However it is typed; the service writes the first."""

@@ -93,6 +93,12 @@ class TestWhatIsFound:
         """A word can begin and end between any two of its letters, and the text stays without spaces."""
         assert redacted([(word, word) for word in said], as_pattern(phrase), text="".join(said)) == (text, words)
 
+    @pytest.mark.parametrize("number", ["4242424242424242", "4242 4242 4242 4242", "\u0967\u0968\u0969\u096a" * 4])
+    def test_digits_of_any_script_between_any_letters(self, number: str) -> None:
+        """A card number in the midst of Chinese, and one in the digits of India."""
+        text = f"\u5361\u53f7{number}\u8c22\u8c22"
+        assert redacted([(text, text)], KINDS["card"])[0] == "\u5361\u53f7#\u8c22\u8c22"
+
     def test_words_in_which_a_find_cannot_be_placed_are_left_out(self) -> None:
         """The safe direction."""
         assert redacted([("four", "four"), ("two", "two")], "42", text="It is 42.") == ("It is #.", [])
