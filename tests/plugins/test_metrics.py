@@ -2,9 +2,11 @@
 
 import gc
 import itertools
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -426,6 +428,7 @@ class TestPlugin:
             ("path=x{.prom", "expected '}'"),
             ("interval=nan,path=x.prom", "interval='nan' is not allowed; allowed is a number"),
             ("port=99999", "port=99999 is not allowed; allowed is 0 to 65535"),
+            ("path=.", "path='.' is a folder, not a file"),
         ],
     )
     def test_what_cannot_work_is_refused_with_its_name(self, option: str, reason: str) -> None:
@@ -434,6 +437,13 @@ class TestPlugin:
             load_plugins([f"metrics:{option}"])
 
         assert reason in str(caught.value)
+
+    def test_a_port_that_is_taken_is_named(self) -> None:
+        """By another process of the same program, most of the time."""
+        with closing(socket.create_server(("127.0.0.1", 0))) as other:
+            port = other.getsockname()[1]
+            with pytest.raises(PluginError, match=rf"port={port} of host='127\.0\.0\.1' cannot be had: .*in use"):
+                load_plugins([f"metrics:port={port}"])
 
     def test_a_folder_that_is_not_there_is_refused(self) -> None:
         """Before there is a stream."""

@@ -77,11 +77,21 @@ class Metrics:
             raise unknown_field(f"path={str(self.path)!r}", name, ["pid"])
         self._find_sinks()
         if self.port is not None:
-            self._prometheus.serve(self.host, self.port)
+            self._serve(self.port)
         if self.path is not None:
             self.path = Path(str(self.path).format(pid=os.getpid()))
             if not self.path.parent.is_dir():
                 raise ValueError(f"path={str(self.path)!r}: there is no folder {self.path.parent}")
+            if self.path.is_dir():
+                raise ValueError(f"path={str(self.path)!r} is a folder, not a file")
+
+    def _serve(self, port: int) -> None:
+        try:
+            self._prometheus.serve(self.host, port)
+        except OSError as error:
+            raise ValueError(
+                f"port={port} of host={self.host!r} cannot be had: {error.strerror}. Each process needs its own"
+            ) from error
 
     def _find_sinks(self) -> None:
         """Everything that is installed is served."""
