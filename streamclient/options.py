@@ -5,7 +5,9 @@ Sources: Deepgram's reference of ``/v1/listen`` and ``/v2/listen`` and the featu
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import attrs
@@ -212,6 +214,33 @@ class _Options:
             )
 
 
+class _UnknownOption(OptionsError, TypeError):
+    """A name that is no parameter: a wrong call, as Python sees it."""
+
+
+_Kind = TypeVar("_Kind", bound=_Options)
+
+
+def _naming_the_nearest(options: type[_Kind]) -> type[_Kind]:
+    """A misspelt parameter is refused with the one that was meant."""
+    make, names = options.__init__, attrs.fields_dict(options)
+
+    @wraps(make)
+    def init(self: _Kind, **values: Any) -> None:
+        for name in values:
+            if name not in names:
+                close = get_close_matches(name, names, n=1)
+                raise _UnknownOption(
+                    f"{options.__name__} has no {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+                    hint="A parameter that this version does not know goes into extra_query.",
+                )
+        make(self, **values)
+
+    options.__init__ = init  # type: ignore[assignment]  # the same call, with a better error
+    return options
+
+
+@_naming_the_nearest
 @frozen(kw_only=True)
 class ListenOptions(_Options):
     """What to ask of ``/v1/listen`` (Nova, Enhanced, Base and custom models).
@@ -333,6 +362,7 @@ def require_few_tokens(name: str, terms: Sequence[str]) -> None:
         raise OptionsError(f"{name} has {words} words; allowed is {MOST_KEYTERM_TOKENS} tokens in all")
 
 
+@_naming_the_nearest
 @frozen(kw_only=True)
 class FluxOptions(_Options):
     """What to ask of ``/v2/listen`` (Flux: turns of a conversation).

@@ -222,44 +222,8 @@ def test_a_slow_plugin_sheds_superseded_interims_and_nothing_else() -> None:
     assert client.stats.interims_shed > 20
 
 
-def test_a_hopeless_plugin_is_stopped_by_name() -> None:
-    """A lane full of what must not be shed ends with PluginOverrun; the stream and the others go on."""
-    release, told, heard = threading.Event(), threading.Event(), threading.Semaphore(0)
-
-    class Prompt(Listener):
-        @hookimpl
-        def on_final(self, result: Results) -> None:
-            super().on_final(result)
-            heard.release()
-
-        @hookimpl
-        def on_plugin_error(self, plugin: str, hook: str, error: BaseException) -> None:
-            super().on_plugin_error(plugin, hook, error)
-            told.set()
-
-    def script(call: Call) -> None:
-        for number in range(30):
-            call.say(final(f"word{number}", float(number)))
-            assert heard.acquire(timeout=SOON)
-        call.read_until()
-        call.end(metadata())
-
-    listener = Prompt()
-    with serving(script) as service:
-        plugins = [hooked(lambda: release.wait(SOON)), listener]
-        client = StreamClient(RAW, url=service.url, plugins=plugins, buffer=BufferPolicy(max_events=10))
-        client.open()
-        assert told.wait(SOON)
-        release.set()
-        transcript = client.close()
-
-    assert [(plugin, type(error)) for plugin, _, error in listener.failures] == [("Plugin", PluginOverrun)]
-    assert len(listener.finals) == 30
-    assert transcript.complete
-
-
 def test_a_burst_stops_only_the_plugin_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Finals that come faster than a prompt plugin is let run are not what stops it."""
+    """A lane full of what must not be shed ends, with PluginOverrun; that of a prompt plugin gets a turn first."""
     monkeypatch.setattr("streamclient.threads.inbox.TURN", 1.0)
     release, told = threading.Event(), threading.Event()
 
@@ -281,10 +245,11 @@ def test_a_burst_stops_only_the_plugin_that_hangs(monkeypatch: pytest.MonkeyPatc
         client.open()
         assert told.wait(SOON)
         release.set()
-        client.close()
+        transcript = client.close()
 
     assert [(plugin, type(error)) for plugin, _, error in listener.failures] == [("Plugin", PluginOverrun)]
     assert listener.finals == [f"word{number}" for number in range(60)]
+    assert transcript.complete
 
 
 def test_a_plugin_may_run_a_stream_of_its_own() -> None:

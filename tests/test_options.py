@@ -259,8 +259,15 @@ class TestRefusals:
 
     def test_an_unknown_option_is_a_type_error(self) -> None:
         """As for any Python call; ``extra_query`` passes anything."""
-        with pytest.raises(TypeError, match="tomorrow"):
+        with pytest.raises(TypeError, match="tomorrow") as caught:
             ListenOptions(tomorrow=1)  # type: ignore[call-arg]
+
+        assert "extra_query" in str(caught.value)
+
+    @pytest.mark.parametrize("options", [ListenOptions, flux])
+    def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(self, options: Any) -> None:
+        """It is no wrong value, but the same kind of mistake."""
+        assert "has no 'keyterms'; did you mean 'keyterm'?" in refusal(options, keyterms=["tea"])
 
     def test_an_options_error_is_a_value_error(self) -> None:
         """For programs that do not know this library."""
