@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from websockets.version import version as websockets_version
 
 from streamclient.server import LocalServer
 from streamclient.server.engines.scripted import ScriptedEngine
@@ -20,6 +21,8 @@ UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "A" * 22 + "==",
 }
+
+answered = pytest.mark.skipif(int(websockets_version.partition(".")[0]) < 17, reason="older websockets only hang up")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +123,11 @@ def test_without_a_right_key_there_is_no_stream(arguments: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(
     ("request_line", "status"),
-    [("POST /v1/listen", 405), ("GET /v1/listen", 426), ("GET /v1/listen?keyterm=" + "a" * 10_000, 414)],
+    [
+        ("GET /v1/listen", 426),
+        pytest.param("POST /v1/listen", 405, marks=answered),
+        pytest.param("GET /v1/listen?keyterm=" + "a" * 10_000, 414, marks=answered),
+    ],
 )
 def test_what_is_no_handshake_is_refused_like_everything_else(
     server: LocalServer, request_line: str, status: int
