@@ -32,7 +32,6 @@ class Call:
         messages: what the client was told; what is no JSON object is left out.
         refused: the status the handshake was refused with, if it was.
         closed: the close frame that ended the connection, if one did.
-        ended: how the connection ended, ``None`` while it lives.
     """
 
     def __init__(self, request: Requested) -> None:
@@ -43,8 +42,16 @@ class Call:
         self.accepted: Accepted | None = None
         self.refused: int | None = None
         self.closed: Closed | None = None
-        self.ended: str | None = None
+        self._ended: str | None = None
         self._changed = threading.Condition()
+
+    @property
+    def ended(self) -> str | None:
+        """How the connection ended, ``None`` while it lives; of one whose end was said, as soon as that has come."""
+        with self._changed:
+            if self.closed or self.refused:
+                self._changed.wait_for(lambda: self._ended, PATIENCE)
+            return self._ended
 
     @property
     def options(self) -> dict[str, list[str]]:
@@ -94,12 +101,12 @@ class Call:
         Raises:
             AssertionError: it still lives.
         """
-        self.wait_until(lambda call: call.ended is not None, timeout)
+        assert self.has_ended(timeout), f"it still lives after {timeout:g} s: {self!r}"
 
     def has_ended(self, timeout: float = PATIENCE) -> bool:
         """Whether the connection ends in time."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.ended is not None, timeout)
+            return self._changed.wait_for(lambda: self._ended, timeout) is not None
 
     def assert_closed_well(self) -> None:
         """Check that the stream ended the one way that loses nothing.
@@ -136,10 +143,10 @@ class Call:
         elif isinstance(what, Closed):
             self.closed = self.closed or what
         elif isinstance(what, Ended):
-            self.ended = what.how
+            self._ended = what.how
 
     def __repr__(self) -> str:
-        end = self.ended or "alive"
+        end = self._ended or "alive"
         sent = f"{len(self.audio)} bytes of audio, texts {self.texts}"
         return f"<Call {self.path}: {sent}, {len(self.messages)} messages, {end}, {self.closed}>"
 

@@ -23,11 +23,12 @@ from streamclient.testing.builders import metadata, results
 from streamclient.testing.faults import (
     HalfOpen,
     NoClose,
+    Refuse,
     Reset,
     audio_seconds,
     finals,
 )
-from tests.support.clients import OPTIONS, SPEECH, TEXT, dial, transcribe
+from tests.support.clients import CLOSE_STREAM, OPTIONS, SPEECH, TEXT, dial, transcribe
 from tests.support.service import obedient, serving
 
 
@@ -50,6 +51,18 @@ def test_a_relay_without_faults_changes_nothing(server: DeepgramServer) -> None:
     assert call.messages[-1]["type"] == "Metadata"
     assert call.messages[-1]["request_id"] == call.request_id
     assert call.ended == "closed"
+
+
+def test_how_it_ended_is_known_when_the_client_has_seen_it(server: DeepgramServer) -> None:
+    """Whatever client it is: nobody has to wait before a test looks at its calls."""
+    server.break_next(Refuse(429))
+    with pytest.raises(InvalidStatus):
+        dial(server)
+    for _ in range(20):
+        with dial(server) as connection:
+            connection.send(CLOSE_STREAM)
+            list(connection)
+    assert [call.ended for call in server.calls] == ["refused"] + ["closed"] * 20
 
 
 def test_the_server_s_own_refusal_passes(server: DeepgramServer) -> None:
