@@ -133,6 +133,8 @@ class CompressedReader:
         self.waiting.clear()
         while self._thread and not self.over:
             self._let_work()
+        if self._thread:
+            self._thread.join()
 
     def _next(self) -> Floats | None:
         """Let the decoder work until it has some audio, or wants more bytes than there are."""
