@@ -5,6 +5,7 @@ thread        owns alone                                   never does
 ============ ============================================ ===================================
 a hook        its connection to the outbox: puts letters   wait for a receiver, but at close
 a courier     its own connection to the outbox, the wire   call a plugin
+a look-up     nothing: asks for the receiver's addresses   keep the courier longer than a post
 ============ ============================================ ===================================
 
 A hook says `Courier.notice` and `Courier.finish`; the one wait at close has a deadline, after which the post that is

@@ -1,6 +1,6 @@
 """The connection to a receiver: to an address that may be, and every step within the time of the post.
 
-No HTTP library has both, so the socket is ours; what is said over it is not.
+No HTTP library has both, so the socket is ours; what is said over it is not. See `courier` for the threads.
 """
 
 import errno
