@@ -47,7 +47,7 @@ class Inbox:
     Attributes:
         shed: interims that were left out.
         overrun: whether it has ended because it was full, or its taker was stopped.
-        dropped: events that waited when that happened.
+        dropped: events that waited when that happened, and others than interims that came later.
     """
 
     def __init__(self, limit: int, *, ends: bool = True) -> None:
@@ -72,6 +72,7 @@ class Inbox:
         """Add an event; ``False`` once when there is no room for what must not be shed. After that nothing is added."""
         with self._lock:
             if self._finished:
+                self.dropped += self.overrun and event is not END and _interim_key(event) is None
                 return True
             if not self._events:
                 self._turn = TURN
@@ -141,10 +142,10 @@ class Inbox:
             if not self._bell.wait(seconds):
                 return None
 
-    def count(self) -> int:
-        """How many events wait, without marks."""
+    def count(self, but: Event | None = None) -> int:
+        """How many events wait, without marks and one that is not to be counted."""
         with self._lock:
-            return sum(event is not END for event in self._events)
+            return sum(event is not END and event is not but for event in self._events)
 
     def after_fork(self) -> None:
         """In a forked child: the threads are gone, and may have held the lock."""

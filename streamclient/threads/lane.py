@@ -190,7 +190,7 @@ class Lane:
         busy = self._plugin.busy
         return PluginStats(
             name=self.name,
-            waiting=self.inbox.count(),
+            waiting=self._waiting,
             interims_shed=self.inbox.shed,
             errors=errors,
             unprocessed=self.unprocessed,
@@ -207,9 +207,16 @@ class Lane:
         busy = self._plugin.busy
         return f" (it is in {busy[0]}, since {busy[1]:.1f} s)" if busy else ""
 
+    @property
+    def _waiting(self) -> int:
+        """Events that wait; the last one only where the plugin has a hook for it."""
+        closed = self._closed
+        return self.inbox.count(None if closed is None or self._plugin.wants(closed) else closed)
+
     def unfinished(self) -> PluginOverrun:
         """The error for a plugin that is left behind at the end."""
-        lost = self._left_behind = self.inbox.count()
+        self._left_behind = self._waiting
+        lost = self.inbox.dropped + self._left_behind
         return PluginOverrun(
             f"The plugin {self.name} is still busy{self._doing}; {lost} of its events are not delivered",
             undelivered=lost,
@@ -218,11 +225,12 @@ class Lane:
     def end(self, closed: Closed) -> None:
         """The stream has ended: serve the plugin what waits, and ``closed`` once `finish` is called, or soon after."""
         self._closed = closed
-        self.inbox.put(END)
+        # A plugin that was stopped does not get it either, and that is counted.
+        self.inbox.put(closed if self.inbox.overrun and self._plugin.wants(closed) else END)
 
     def finish(self) -> None:
         """Nothing but the last event will come any more."""
-        if self._closed is not None:
+        if self._closed is not None and not self.inbox.overrun:
             self.inbox.put(self._closed)
 
     def _run(self) -> None:

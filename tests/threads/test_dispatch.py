@@ -207,7 +207,7 @@ def test_slow_plugin_loses_only_superseded_interims() -> None:
 def test_plugin_that_is_hopelessly_behind_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
     """A lane full of what must not be shed ends with a named error; the others go on."""
     stuck, other = Stuck(), Plugin()
-    events = [OPENED, *finals(3)]
+    events, later = [OPENED, *finals(3)], [*interims(1), *finals(2)]
     with running(2, stuck=stuck, other=other) as dispatcher:
         for count, event in enumerate(events, 1):
             dispatcher.publish([event])
@@ -215,12 +215,18 @@ def test_plugin_that_is_hopelessly_behind_is_stopped(caplog: pytest.LogCaptureFi
             assert stuck.entered.wait(SOON)
         assert other.has(len(events) + 1)
         assert dispatcher.plugin_errors == {"stuck": 1}
+        for count, event in enumerate(later, len(events) + 2):
+            dispatcher.publish([event])
+            assert other.has(count)
+        assert dispatcher.plugin_stats[0].undelivered == 5
     (failure,) = [event for event in other.events if isinstance(event, PluginFailed)]
     assert (failure.plugin, failure.hook) == ("stuck", "")
     assert isinstance(failure.error, PluginOverrun)
     assert failure.error.undelivered == 3
-    assert [event for event in other.events if not isinstance(event, PluginFailed)] == [*events, CLOSED]
+    told = [event for event in other.events if not isinstance(event, PluginFailed)]
+    assert told == [*events, *later, CLOSED]
     assert stuck.events == [OPENED]
+    assert dispatcher.plugin_stats[0].undelivered == 6
     assert "stuck fell too far behind" in caplog.text
 
 
@@ -285,6 +291,20 @@ def test_plugin_that_does_not_get_on_is_left_behind() -> None:
         assert dispatcher.wait(Deadline(SOON), SOON)
         assert dispatcher.plugin_errors == {"stuck": 1}
         assert dispatcher.plugin_stats[0].undelivered == 3
+
+
+@pytest.mark.usefixtures("no_grace")
+def test_the_end_is_not_missed_by_a_plugin_without_a_hook_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what it would have been given counts as not delivered."""
+    stuck = Stuck()
+    monkeypatch.setattr(stuck, "wants", lambda event: event is not CLOSED)
+    with running(stuck=stuck) as dispatcher:
+        dispatcher.publish([OPENED, *finals(1)])
+        assert stuck.entered.wait(SOON)
+        dispatcher.publish([CLOSED])
+        assert not dispatcher.wait(Deadline(SOON), 0.05)
+        (stats,) = dispatcher.plugin_stats
+    assert (stats.waiting, stats.undelivered) == (1, 1)
 
 
 def test_hooks_see_the_context_of_the_code_that_opened_the_stream() -> None:
