@@ -73,7 +73,7 @@ class Transcript:
     """What is known of a stream so far.
 
     Args:
-        utterances: in the order they were completed.
+        utterances: in the order they were completed; while the stream goes on, those that finals have begun come last.
         duration: seconds of audio the service has decoded, as far as it said.
         metadata: the service's summary, once it came.
         request_ids: one for each connection.

@@ -47,6 +47,27 @@ class Recorder:
         self.closed.append(transcript)
 
 
+def test_the_transcript_has_what_a_hook_has_heard() -> None:
+    """All that is known, at any time: finals whose utterance goes on, too."""
+    known: list[str] = []
+
+    class Asking:
+        @hookimpl
+        def on_final(self) -> None:
+            known.append(client.transcript.text)
+
+    finals = (final(text, start, speech_final=False) for text, start in (("one", 0.0), ("two", 1.0)))
+    with serving(obedient(*finals, metadata())) as service:
+        client = StreamClient(RAW, url=service.url, plugins=[Asking()])
+        client.open()
+        client.send(SECOND)
+        transcript = client.close()
+
+    first, second = known
+    assert (first in ("one", "one two"), second) == (True, "one two")
+    assert [utterance.text for utterance in transcript.utterances] == ["one two"]
+
+
 def test_twenty_finals_after_three_silent_seconds_reach_every_plugin() -> None:
     """A server that is silent for 3 s after CloseStream loses nothing of what it then says."""
     silence = threading.Event()

@@ -7,6 +7,7 @@ in which results and ``UtteranceEnd`` of the same moment arrive.
 """
 
 import re
+from collections.abc import Iterable
 from itertools import groupby
 
 from attrs import define, field, frozen
@@ -107,6 +108,11 @@ class Assembler:
         """The end of the stream is a boundary on every channel; interims that never became final count as said."""
         return [utterance for channel in sorted(self._channels) for utterance in self._emit_all(channel)]
 
+    @property
+    def begun(self) -> list[Utterance]:
+        """What the finals since the last boundary of each channel would be, were it the end of the stream."""
+        return self._joined(sorted(self._channels))
+
     def _state(self, channel: int) -> _ChannelState:
         return self._channels.setdefault(channel, _ChannelState())
 
@@ -157,12 +163,15 @@ class Assembler:
         return self._emit_committed(channel)
 
     def _emit_committed(self, channel: int) -> list[Utterance]:
-        state = self._state(channel)
-        pieces, state.committed = state.committed, []
-        first = len(self.utterances)
-        for speaker, run in _speaker_runs(pieces):
-            self.utterances.append(_utterance(len(self.utterances), channel, speaker, run))
-        return self.utterances[first:]
+        emitted = self._joined([channel])
+        self.utterances += emitted
+        self._state(channel).committed = []
+        return emitted
+
+    def _joined(self, channels: Iterable[int]) -> list[Utterance]:
+        """What is committed on these channels as the next utterances."""
+        runs = [(channel, run) for channel in channels for run in _speaker_runs(self._state(channel).committed)]
+        return [_utterance(index, channel, *run) for index, (channel, run) in enumerate(runs, len(self.utterances))]
 
 
 def _utterance(index: int, channel: int, speaker: int | None, pieces: list[_Piece]) -> Utterance:

@@ -62,8 +62,8 @@ class Heard:
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
-        """All so far."""
-        return tuple(self._assembler.utterances)
+        """All so far; those last that finals have begun and no boundary has ended yet."""
+        return (*self._assembler.utterances, *self._assembler.begun)
 
     @property
     def furthest(self) -> float:

@@ -53,6 +53,24 @@ def test_end_of_the_stream_ends_an_utterance() -> None:
     assert completed(final("one", 0.0, 1.0), final("two", 1.0, 2.0)) == [[], [], ["one two"]]
 
 
+def test_what_finals_have_begun_is_known_before_it_ends() -> None:
+    """Of each channel, numbered as if the stream ended now, without interims; and asking changes nothing."""
+    assembler = Assembler()
+    for message in [
+        final("done", 0.0, 1.0, speech_final=True),
+        final("right", 0.5, 1.5, channel=1, channels=2),
+        final("one", 1.0, 2.0),
+        final("two", 2.0, 3.0),
+        interim("three", 3.0, 4.0),
+    ]:
+        assembler.receive(message)
+
+    assert [(one.index, one.channel, one.text) for one in assembler.begun] == [(1, 0, "one two"), (2, 1, "right")]
+    assert [one.text for one in assembler.utterances] == ["done"]
+    assert [one.text for one in assembler.finish()] == ["one two three", "right"]
+    assert assembler.begun == []
+
+
 @pytest.mark.parametrize("boundary", ["speech_final", "from_finalize"])
 def test_empty_boundary_flushes_what_is_pending(boundary: str) -> None:
     """A boundary may come with an empty final; what was said before it is still an utterance."""
