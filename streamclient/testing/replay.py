@@ -15,9 +15,9 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from math import inf
 from types import TracebackType
+from typing import cast
 
 import attrs
 from websockets.datastructures import Headers
@@ -27,6 +27,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.sync.server import ServerConnection, serve
 
+from streamclient.server import Limits
+from streamclient.server.connections import Connection, Connections
 from streamclient.server.listener import Listener, listen_with
 from streamclient.testing.cassette import Cassette, RecordedConnection
 from streamclient.testing.entries import Accepted, Audio, Closed, Control, Ended, Happening, Refused, Requested, Said
@@ -68,6 +70,7 @@ class ReplayServer:
         self._lock = threading.Lock()
         self._asked = 0
         self._open: dict[ServerConnection, RecordedConnection] = {}
+        self._connections = Connections(Limits())
         self._listener: Listener | None = None
 
     @property
@@ -81,11 +84,13 @@ class ReplayServer:
         Raises:
             ServerStartError: the port is taken or not allowed.
         """
+        self._connections = Connections(Limits())
         sock = listen_here(self.port)
         self.port = sock.getsockname()[1]
         server = serve(
             self._handle,
             sock=sock,
+            create_connection=cast("type[ServerConnection]", self._connections.create),
             process_request=self._process_request,
             process_response=self._process_response,
             select_subprotocol=lambda _, offered: offered[0] if offered else None,
@@ -105,10 +110,7 @@ class ReplayServer:
         if listener is None or listener.is_inherited:
             return
         listener.close()
-        with self._lock:
-            connections = list(self._open)
-        for connection in connections:
-            _cut(connection)
+        self._connections.end(0.0)
         listener.join(PATIENCE)
 
     def __enter__(self) -> "ReplayServer":
@@ -130,8 +132,6 @@ class ReplayServer:
             return _response(refused)
         with self._lock:
             self._open[connection] = recorded
-            if self._listener is None:  # accepted at the last moment
-                _cut(connection)
         return None
 
     def _process_response(self, connection: ServerConnection, _: Request, response: Response) -> None:
@@ -149,6 +149,7 @@ class ReplayServer:
         return self._recorded[number] if number < len(self._recorded) else None
 
     def _handle(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
         try:
             Player(connection, self._open[connection], self._speed).play()
         except ConnectionClosed:
@@ -199,7 +200,7 @@ class Player:
         speed: how many times faster than it was.
     """
 
-    def __init__(self, connection: ServerConnection, recorded: RecordedConnection, speed: float) -> None:
+    def __init__(self, connection: Connection, recorded: RecordedConnection, speed: float) -> None:
         self._connection = connection
         self._recorded = recorded
         self._speed = speed
@@ -216,7 +217,7 @@ class Player:
         for cue in cues(self._recorded):
             self._wait(cue)
             self._do(cue.what)
-        _cut(self._connection)
+        self._connection.cut()
 
     def _wait(self, cue: Cue) -> None:
         due = self._began + max(cue.at, 0.0) / self._speed
@@ -261,11 +262,6 @@ class Player:
         """Until the client has left, for it was the recorded one that did."""
         while True:
             self._hear(self._connection.recv())
-
-
-def _cut(connection: ServerConnection) -> None:
-    with suppress(OSError):  # it is over
-        connection.socket.shutdown(socket.SHUT_RDWR)
 
 
 def _response(refused: Refused) -> Response:

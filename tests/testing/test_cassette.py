@@ -1,8 +1,10 @@
 """A session that was recorded is played again: to any client, at any speed, without the credentials it had."""
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 import time
 from math import inf, nan
 from pathlib import Path
@@ -317,6 +319,18 @@ def test_a_cassette_survives_the_death_of_its_writer(path: Path) -> None:
         with pytest.raises(ConnectionLost), client:
             client.send(SPEECH)
     assert client.transcript.text == "please book table nine"
+
+
+def test_stopping_leaves_no_thread(path: Path) -> None:
+    """Whoever is connected: in the middle of a stream, or not even that far."""
+    record(path)
+    before = set(threading.enumerate())
+    server = ReplayServer(Cassette.read(path))
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port)), StreamClient(OPTIONS, url=server.url) as client:
+        server.stop()
+        assert not [thread for thread in set(threading.enumerate()) - before if "server" in thread.name]
+        client.abort()
 
 
 def test_a_cassette_without_a_connection_refuses() -> None:
