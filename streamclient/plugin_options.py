@@ -27,6 +27,7 @@ __all__ = ["PluginOption", "hints_of", "nearest", "options_of", "parse_options",
 REQUIRED = object()
 PAIR = re.compile(r'\s*(?P<name>[^=,"]*?)\s*=\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|(?P<bare>[^,"]*))(?:,|$)')
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+ABOUT_TABLES = 'In a settings file {env = "NAME"} or {file = "path"}, spelt so and alone, stands for what is there.'
 
 
 @frozen
@@ -60,7 +61,8 @@ class PluginOption:
         except (ValueError, TypeError):
             shown = "..." if self.secret else repr(value)
             raise PluginError(
-                f"Plugin {plugin!r}: {self.name}={shown} is not allowed; allowed is {self.type}"
+                f"Plugin {plugin!r}: {self.name}={shown} is not allowed; allowed is {self.type}",
+                hint=ABOUT_TABLES if isinstance(value, Mapping) else None,
             ) from None
 
 

@@ -151,6 +151,11 @@ class TestText:
         assert str(caught.value) == "Plugin 'every': secret=... is not allowed; allowed is a text."
         assert caught.value.__cause__ is None
 
+    def test_a_misspelt_reference_to_a_secret_is_told_how_it_is_spelt(self) -> None:
+        """A table where there should be a text is one, most of the time."""
+        with pytest.raises(PluginError, match=r'allowed is a text\. In a settings file \{env = "NAME"\} or \{file'):
+            read_options("every", Everything, {"place": "x", "secret": {"envv": "NAME"}})
+
 
 class TestTable:
     def test_values_of_a_table_keep_their_types(self) -> None:
