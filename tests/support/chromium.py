@@ -93,8 +93,9 @@ class Tab:
 
     def open(self, url: str) -> None:
         """Load a page."""
+        self.ask("window.isLeft = true")  # by which it is told from the next, which may have the same address
         self.call("Page.navigate", url=url)
-        wait_for(lambda: self.ask("document.readyState") == "complete" and self.ask("location.href") != "about:blank")
+        wait_for(lambda: self.ask("!window.isLeft && document.readyState == 'complete'"))
 
     def ask(self, expression: str) -> Any:
         """The value of some JavaScript."""

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from attrs import Factory, frozen
 
-from streamclient import ListenOptions, StreamClient, StreamClientError, StreamState
+from streamclient import ListenOptions, StreamClient, StreamClientError, StreamState, Timeouts
 from tests.support.ports import reserved_port
-from tests.support.service import LINEAR16
+from tests.support.service import LINEAR16, SOON
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 KEY = "sup3r-s3cret-k3y"
 PASSWORD = "pr0xy-pa55word"
 SECOND = bytes(32000)
 WORDS = "Words of the service."
-ARGUMENTS = {"api_key": KEY, "reconnect": None}
+ARGUMENTS = {"api_key": KEY, "reconnect": None, "timeouts": Timeouts(connect=SOON)}
 
 Scene = Callable[[], AbstractContextManager[dict[str, Any]]]
 """Makes a world in which a stream fails, and gives the client's arguments."""
