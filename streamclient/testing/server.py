@@ -75,8 +75,8 @@ class DeepgramServer:
     def environment(self) -> dict[str, str]:
         """The variables in which clients look for a key and a server.
 
-        ``DEEPGRAM_HOST`` is read by version 4 of ``deepgram-sdk``, ``DEEPGRAM_BASE_URL`` and ``DEEPGRAM_URL`` by
-        applications; newer official clients want the URL as an argument.
+        ``DEEPGRAM_HOST`` is read by ``ClientOptionsFromEnv`` of version 4 of ``deepgram-sdk``, ``DEEPGRAM_BASE_URL``
+        and ``DEEPGRAM_URL`` by applications; newer official clients want the URL as an argument.
         """
         http = self.url.replace("ws://", "http://")
         return {

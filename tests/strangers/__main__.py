@@ -5,6 +5,7 @@ version 4 of the Python SDK, and the JavaScript SDK. One that cannot be installe
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,14 +43,19 @@ def javascript(folder: Path) -> list[str]:
 
 
 CLIENTS = {PYTHON_SDK: python_4, JAVASCRIPT_SDK: javascript}
-"""Each client, and what installs it and gives its command, which wants URL, key and file."""
+"""Each client, and what installs it and gives its command, which is given URL, key and file, and has an environment."""
 
 
 def check(name: str, command: list[str], recogniser: LocalServer, audio: Path, expected: str) -> None:
     """Run one client; what it printed and what arrived must be right."""
     with DeepgramServer(recogniser) as server:
         done = subprocess.run(
-            [*command, server.url, KEY, audio], capture_output=True, text=True, timeout=PATIENCE, check=False
+            [*command, server.url, KEY, audio],
+            env={**os.environ, **server.environment, "DEEPGRAM_API_KEY": KEY},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["text"] == expected, done.stdout

@@ -4,7 +4,7 @@
 
 ::
 
-    python python_4.py URL KEY FILE
+    DEEPGRAM_HOST=http://... DEEPGRAM_API_KEY=... python python_4.py URL KEY FILE
 
 This SDK hangs up half a second after its ``CloseStream``, whether the server is done or not. So it is asked to finish
 when the last final has come: that is how its users have to do it.
@@ -15,9 +15,9 @@ import sys
 import threading
 from pathlib import Path
 
-from deepgram import DeepgramClient, DeepgramClientOptions, LiveOptions, LiveTranscriptionEvents
+from deepgram import ClientOptionsFromEnv, DeepgramClient, LiveOptions, LiveTranscriptionEvents
 
-url, key, file = sys.argv[1:]
+*_, file = sys.argv
 finals, summary, flushed = [], [], threading.Event()
 
 
@@ -29,7 +29,7 @@ def on_transcript(_, result, **__):
         flushed.set()
 
 
-client = DeepgramClient(key, DeepgramClientOptions(url=url.replace("ws://", "http://")))
+client = DeepgramClient(config=ClientOptionsFromEnv())
 connection = client.listen.websocket.v("1")
 connection.on(LiveTranscriptionEvents.Transcript, on_transcript)
 connection.on(LiveTranscriptionEvents.Metadata, lambda _, metadata, **__: summary.append(metadata.duration))
