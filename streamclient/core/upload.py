@@ -68,13 +68,17 @@ class Upload:
         if self._journal.room(len(audio)) is not IN_MEMORY:
             return False
         self._journal.add_audio(audio)
-        self._track.receive(audio)
+        self._follow(audio)
         return True
 
     def accept_spilled(self, audio: bytes, where: Spilled) -> None:
         """Accept a chunk that lies on disk."""
         self._journal.add_audio(where)
+        self._follow(audio)
+
+    def _follow(self, audio: bytes) -> None:
         self._track.receive(audio)
+        self._journal.frame_bytes = self._track.frame_bytes or self._journal.frame_bytes
 
     def accept_control(self, text: str) -> None:
         """Accept a control message, which keeps its place among the audio."""

@@ -12,6 +12,7 @@ from streamclient.core.vitals import PATIENCE
 from streamclient.errors import OptionsError
 from streamclient.options import FluxOptions
 from streamclient.policies import BufferPolicy, ReconnectPolicy
+from streamclient.testing import wav
 from tests.support.messages import interim
 from tests.support.stream import BROKEN, CLOSE_STREAM, CONTAINER, FRAME, RAW, SECOND, TIMEOUTS, Stream
 
@@ -55,6 +56,19 @@ def test_a_caller_who_waits_for_room_gets_it_from_a_service_that_waits_for_audio
     assert stream.written() == [Frame(FrameKind.AUDIO, FRAME)]
     stream.now += PATIENCE
     assert protocol.next_action(stream.now, is_pressed=True) == Write((finalize,))
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "most"), [(8000, 1, 4000), (16000, 1, 8000), (16000, 2, 16000), (192_000, 2, 65_536)]
+)
+def test_frames_of_a_wav_are_a_quarter_of_a_second(rate: int, channels: int, most: int) -> None:
+    """As those of raw audio: its header says how long its bytes last, to be believed within reason."""
+    audio = wav(bytes(4 * rate * channels), rate=rate, channels=channels)
+    stream = Stream(CONTAINER).open()
+    stream.protocol.accept(audio[:300])
+    stream.protocol.accept(audio[300:])
+    frames = [frame.payload for frame in stream.written() if isinstance(frame.payload, bytes)]
+    assert (b"".join(frames), max(map(len, frames))) == (audio, most)
 
 
 def test_what_was_sent_is_not_forgotten_in_an_outage() -> None:

@@ -36,6 +36,10 @@ class Track(Protocol):
     def begins_again(self) -> bool:
         """Whether another file follows the first, which no service hears."""
 
+    @property
+    def frame_bytes(self) -> int | None:
+        """How much the audio itself says may go into one websocket frame; ``None`` where it says nothing."""
+
     def receive(self, audio: bytes) -> None:
         """The next bytes that were accepted."""
 
@@ -57,6 +61,7 @@ class RawTrack:
 
     follows = True
     begins_again = False
+    frame_bytes = None
 
     def __init__(self, clock: AudioClock) -> None:
         assert clock.bytes_per_second
@@ -103,6 +108,11 @@ class ContainerTrack:
     def begins_again(self) -> bool:
         """Whether another file follows the first, which no service hears."""
         return self._walk is not None and self._walk.begins_again
+
+    @property
+    def frame_bytes(self) -> int | None:
+        """How much may go into one websocket frame, once the container has said it."""
+        return self._walk.frame_bytes if self._walk else None
 
     def _begin(self) -> None:
         start, self._start = self._start, b""

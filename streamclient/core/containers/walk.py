@@ -56,6 +56,7 @@ class Walk(ABC):
         header: what every decoder needs first.
         longest_piece: seconds from one piece of audio to the next, at most so far; the last one may be as long.
         begins_again: whether another file follows, which no service hears.
+        frame_bytes: how much may go into one websocket frame, or ``None`` where bytes last as long as they like.
         most_passed_over: bytes between two units. After more the audio goes on in another way than it began; the walk
             does not see it any more, and must not say that nobody can have heard it.
     """
@@ -69,6 +70,7 @@ class Walk(ABC):
         self.header = b""
         self.longest_piece = 0.0
         self.begins_again = False
+        self.frame_bytes: int | None = None
         self._begin = Place()
         self._places: deque[Place] = deque()
         self._window = bytearray()

@@ -2,6 +2,7 @@
 
 import struct
 
+from streamclient.audio import AudioClock
 from streamclient.core.containers.walk import HeaderWalk, Place, Unreadable
 
 __all__ = ["Wav"]
@@ -11,6 +12,8 @@ RAW_FORMATS = {1, 3, 6, 7}
 EXTENSIBLE = 0xFFFE
 UNKNOWN_LENGTH = 0x7FFFFF00
 """Lengths from here on, and 0, mean that the writer did not know."""
+MOST_FRAME_BYTES = 65536
+"""A header can claim any rate."""
 PADDED_NAME = 5
 """Bytes of the next chunk's name, and one that makes an odd length even, where the writer remembered it."""
 
@@ -56,6 +59,7 @@ class Wav(HeaderWalk):
             (kind,) = struct.unpack_from("<H", chunk, 24)
         if kind not in RAW_FORMATS or not self._rate or not self._block:
             raise Unreadable
+        self.frame_bytes = min(AudioClock(self._rate * self._block, self._block).frame_bytes, MOST_FRAME_BYTES)
 
     def _begin_samples(self, at: int, size: int) -> None:
         if not self._block:
