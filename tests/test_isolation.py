@@ -224,7 +224,7 @@ def test_a_slow_plugin_sheds_superseded_interims_and_nothing_else() -> None:
 
 def test_a_burst_stops_only_the_plugin_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lane full of what must not be shed ends, with PluginOverrun; that of a prompt plugin gets a turn first."""
-    monkeypatch.setattr("streamclient.threads.inbox.TURN", 1.0)
+    monkeypatch.setattr("streamclient.threads.inbox.TURN", 3.0)
     release, told = threading.Event(), threading.Event()
 
     class Prompt(Listener):
@@ -471,16 +471,18 @@ def test_a_plugin_may_close_its_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "errors"),
+    ("act", "budget", "errors"),
     [
-        (lambda release: release.wait(SOON), 1),
-        (lambda release: 1 / 0, 5),
-        (lambda release: sys.exit("a plugin that thinks it is a program"), 5),
-        (lambda release: threading.Thread(target=release.wait, args=(SOON,)).start(), 0),
+        (lambda release: release.wait(SOON), 5.0, 1),
+        (lambda release: 1 / 0, SOON, 5),
+        (lambda release: sys.exit("a plugin that thinks it is a program"), SOON, 5),
+        (lambda release: threading.Thread(target=release.wait, args=(SOON,)).start(), SOON, 0),
     ],
     ids=["hangs", "raises", "exits", "starts a thread"],
 )
-def test_nobody_is_disturbed_and_close_keeps_its_budget(act: Callable[[threading.Event], object], errors: int) -> None:
+def test_nobody_is_disturbed_and_close_keeps_its_budget(
+    act: Callable[[threading.Event], object], budget: float, errors: int
+) -> None:
     """Whatever a plugin does in its hooks: the others hear all, and close(timeout) returns in time with everything."""
     release, listeners = threading.Event(), [Listener(), Listener()]
     with serving(obedient(*WORDS, metadata())) as service:
@@ -489,7 +491,7 @@ def test_nobody_is_disturbed_and_close_keeps_its_budget(act: Callable[[threading
         client.open()
         client.send(b"audio")
         started = time.monotonic()
-        transcript = client.close(timeout=3.0)
+        transcript = client.close(timeout=budget)
         took = time.monotonic() - started
         stats = client.stats
         release.set()
