@@ -256,7 +256,8 @@ def _console() -> "Console":
         from streamclient.sources import MissingExtra
 
         raise MissingExtra("The command line", "cli") from error
-    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+    plain = bool(os.environ.get("NO_COLOR"))  # rich by itself would still dim
+    return Console(stderr=True, markup=False, highlight=False, emoji=False, color_system=None if plain else "auto")
 
 
 def _text(text: str, style: str = "") -> "Text":

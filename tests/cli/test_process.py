@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -371,8 +372,13 @@ def test_waiting_for_the_end_takes_no_thread_along(start: Start) -> None:
         assert not watcher.is_alive()
 
 
-@pytest.mark.parametrize(("arguments", "captions"), [((), True), (("--json",), False), (("-q",), False)])
-def test_terminal_gets_captions_and_the_pipe_stays_clean(wav: str, arguments: tuple[str, ...], captions: bool) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "captions", "no_color"),
+    [((), True, ""), ((), True, "1"), (("--json",), False, ""), (("-q",), False, "")],
+)
+def test_terminal_gets_captions_and_the_pipe_stays_clean(
+    wav: str, arguments: tuple[str, ...], captions: bool, no_color: str
+) -> None:
     """Captions and progress are for a terminal on standard error; standard output has none of their control codes."""
     terminal, end = pty.openpty()
     service_says = obedient(interim("hel", 0.0), final("hello there", 0.0), metadata())
@@ -382,7 +388,7 @@ def test_terminal_gets_captions_and_the_pipe_stays_clean(wav: str, arguments: tu
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=end,
-            env={**os.environ, "TERM": "xterm"},
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": no_color},
         ) as process:
             os.close(end)
             assert process.stdout is not None
@@ -395,4 +401,5 @@ def test_terminal_gets_captions_and_the_pipe_stays_clean(wav: str, arguments: tu
     assert b"\x1b" not in out
     assert (b"hello there" in seen) is captions
     assert (b"talk.wav" in seen) is captions
+    assert bool(re.search(rb"\x1b\[[\d;]*m", seen)) is (captions and not no_color)
     assert "interim_results=true" in service.call.path or not captions
