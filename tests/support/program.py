@@ -93,10 +93,10 @@ class Program:
         """What a supervisor does."""
         self._process.terminate()
 
-    def end(self) -> Ended:
+    def end(self, patience: float = SOON * 2) -> Ended:
         """Wait for its end."""
         try:
-            out, err = self._process.communicate(timeout=SOON * 2)
+            out, err = self._process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             out, err = self._process.communicate()
@@ -104,6 +104,6 @@ class Program:
         return Ended(self._process.returncode, out.splitlines(), err)
 
 
-def run(*parts: str, url: str) -> Ended:
+def run(*parts: str, url: str, patience: float = SOON * 2) -> Ended:
     """Run a program from beginning to end."""
-    return Program(*parts, url=url).end()
+    return Program(*parts, url=url).end(patience)
