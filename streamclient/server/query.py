@@ -121,7 +121,7 @@ def parse_request(target: str) -> ListenRequest:
     """
     path, _, text = target.partition("?")
     if path != "/v1/listen":
-        raise Refusal(404, "NOT_FOUND", f"There is nothing at {path:.100}; live transcription is at /v1/listen.")
+        raise Refusal(404, "NOT_FOUND", f"There is nothing at {path[:100]!r}; live transcription is at /v1/listen.")
     query = Query(_parse_query(text))
     switches = {name: query.read(name, boolean, False) for name in SWITCHES}
     model = _model(query)

@@ -138,7 +138,9 @@ def assert_serves(server: LocalServer) -> None:
 requests = st.binary(max_size=300) | st.builds(
     lambda method, path, lines: f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode("latin-1", "replace"),
     st.sampled_from(["GET", "POST", "PRI", ""]),
-    st.sampled_from(["/v1/listen", "/health", "/", "*", "/v1/listen?" + "a=b&" * 500, "http://x/v1/listen"]),
+    st.sampled_from(
+        ["/v1/listen", "/health", "/", "*", "/v1/listen?" + "a=b&" * 500, "http://x/v1/listen", "/\x1b[31m"]
+    ),
     st.lists(
         st.builds(
             lambda name, value: f"{name}: {value}\r\n",
@@ -157,14 +159,27 @@ requests = st.binary(max_size=300) | st.builds(
 @settings(max_examples=30)
 @given(requests)
 def test_any_bytes_instead_of_a_request(server: LocalServer, data: bytes) -> None:
-    """The connection ends, with or without an answer."""
-    with socket.create_connection((server.host, server.port), timeout=30) as client:
+    """The connection ends, with or without an answer; it is never a defect of the server's."""
+    assert not answer_to(server, data, nothing_follows=True).startswith(b"HTTP/1.1 500")
+
+
+def test_a_path_writes_no_headers_of_the_answer(server: LocalServer) -> None:
+    """It is in ``dg-error`` as well, without what no header may have."""
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + "A" * 22
+    request = f"GET /\x1b[31m HTTP/1.1\r\n{upgrade}==\r\n\r\n".encode()
+    assert answer_to(server, request).startswith(b"HTTP/1.1 404")
+
+
+def answer_to(server: LocalServer, data: bytes, *, nothing_follows: bool = False) -> bytes:
+    """What comes back when this is sent instead of a request, until the connection ends."""
+    answer = b""
+    with socket.create_connection((server.host, server.port), timeout=30) as client, suppress(OSError):
         client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        with suppress(OSError):
-            while client.recv(4096):
-                pass
-    assert server.port
+        if nothing_follows:
+            client.shutdown(socket.SHUT_WR)
+        while received := client.recv(4096):
+            answer += received
+    return answer
 
 
 def frame(head: int, length: int, payload: bytes, *, masked: bool) -> bytes:
