@@ -72,6 +72,7 @@ def test_connections_without_a_request_are_bounded() -> None:
             one.settimeout(30)
             assert one.recv(1000) == b""
             one.close()
+        wait_until(lambda: "streamclient-server-handler" not in [thread.name for thread in threading.enumerate()])
         assert converse(server, RAW, [SECOND, CLOSE]).words() == ["one"]
 
 

@@ -296,6 +296,6 @@ def test_no_close_after_close_stream(server: DeepgramServer) -> None:
             connection.recv(0.2)
     server.break_next(NoClose())
     with pytest.raises(CloseTimeout) as caught:
-        transcribe(server, timeouts=Timeouts(close=2.0))
+        transcribe(server, timeouts=Timeouts(close=3.0))
     assert caught.value.transcript is not None
     assert caught.value.transcript.text == TEXT

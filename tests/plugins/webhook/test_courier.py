@@ -116,7 +116,7 @@ class TestDays:
         ]  # fmt: skip
         plan = [chance.choice(failures) if chance.random() < 0.5 else status(200) for _ in range(60)]
         with receiving([*failures, *plan]) as receiver:
-            days = Days(tmp_path / "outbox", Target(receiver.url, Signer([OLD]), timeout=0.1))
+            days = Days(tmp_path / "outbox", Target(receiver.url, Signer([OLD]), timeout=0.5))
             for number in range(8):
                 for stream in ("a", "b", "c"):
                     days.put(stream, number)

@@ -315,7 +315,9 @@ class TestLife:
             raised = play(plugin, [Opened()])
             assert [hook for hook, _ in raised] == ["on_open"]
             path.write_bytes(content)
-            assert play(plugin, [UTTERANCE, Closed(Transcript())]) == []
+            assert play(plugin, [UTTERANCE]) == []
+            receiver.wait_for(1)
+            assert play(plugin, [Closed(Transcript())]) == []
 
         assert events(receiver) == ["stream.utterance", "stream.close"]
 
