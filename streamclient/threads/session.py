@@ -97,11 +97,7 @@ class Session:
         Raises:
             InvalidState: it has begun before, this is a forked child, or its locks are not those of its threads.
         """
-        if type(self._lock) is not type(threading.Lock()):
-            raise InvalidState(
-                "The client was made before gevent replaced Python's threads",
-                hint="Call gevent's monkey.patch_all() first in the program, or make the client where it is used.",
-            )
+        self._check_threads()
         with self._lock:
             self.check_process()
             if self._protocol.state is not StreamState.NEW:
@@ -303,6 +299,14 @@ class Session:
         if connection is not None:
             connection.abandon()
 
+    def _check_threads(self) -> None:
+        """Refuse to connect with threads that are not gevent's, once it has replaced what they would do it with."""
+        if type(self._lock) is not type(threading.Lock()):
+            raise InvalidState(
+                "The client was made before gevent replaced Python's threads",
+                hint="Call gevent's monkey.patch_all() first in the program, or make the client where it is used.",
+            )
+
     # Under the lock.
 
     def _has_accepted(self, audio: bytes) -> None:
@@ -416,6 +420,7 @@ class Session:
 
     def _connect(self) -> None:
         try:
+            self._check_threads()
             connection = self._connector(lambda: self._give_up)
         except StreamClientError as error:
             log.info("The stream %s is not connected: %s", self._name, error)

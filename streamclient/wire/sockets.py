@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 __all__ = ["Cancelled", "SoundSocket", "TooMuchData"]
 
@@ -60,6 +61,9 @@ class SoundSocket:
         self._tls = raw if isinstance(raw, ssl.SSLSocket) else None
         self._cancelled = cancelled
         self._lock = threading.Lock()
+        # The threads of a connection that is older than gevent's patches must stay out of gevent: those that come into
+        # it at the same moment, each importing what it needs, can wait for each other for ever.
+        self._poll = _poll()
         self._received = memoryview(b"")
 
     @property
@@ -189,15 +193,21 @@ class SoundSocket:
             left = SLICE if deadline is None else min(deadline - time.monotonic(), longest)
             if left <= 0:
                 raise TimeoutError(errno.ETIMEDOUT, "timed out")
-            if wait_ready(self._raw, writing, left) or self._tls is not None:
+            if wait_ready(self._raw, writing, left, self._poll) or self._tls is not None:
                 return
 
 
-def wait_ready(waited: socket.socket, writing: bool, seconds: float) -> bool:
-    """Whether the socket becomes ready, or fails, within that time."""
-    if not hasattr(select, "poll"):
+def wait_ready(waited: socket.socket, writing: bool, seconds: float, poll: Callable[[], Any] | None = None) -> bool:
+    """Whether the socket becomes ready, or fails, within that time; ``poll`` as it was when the socket was made."""
+    poll = poll or _poll()
+    if poll is None:
         want = ([], [waited], [waited]) if writing else ([waited], [], [waited])
         return any(select.select(*want, seconds))
-    poll = select.poll()
-    poll.register(waited, select.POLLOUT if writing else select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
+    polled = poll()
+    polled.register(waited, select.POLLOUT if writing else select.POLLIN)
+    return bool(polled.poll(seconds * 1000))
+
+
+def _poll() -> Callable[[], Any] | None:
+    """The system's ``poll``, where it has one, or what gevent made of it."""
+    return getattr(select, "poll", None)

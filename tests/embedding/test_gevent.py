@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from tests.support.program import IMPORTS, OPEN, WHOLE, run
-from tests.support.service import CLOSE_STREAM, SOON, Call, final, metadata, obedient, serving
+from tests.support.service import CLOSE_STREAM, SOON, Call, final, interim, metadata, obedient, serving
 
 pytest.importorskip("gevent")
 
@@ -92,6 +92,53 @@ def test_a_client_that_was_opened_before_patching(secure: bool, tmp_path: Path) 
     # When a thread that began before ends after patching, gevent's bookkeeping of threads may complain.
     assert (ended.code, ended.out) == (0, WHOLE * 2), ended.err
     assert sorted(len(call.audio) for call in service.calls) == [32000, 64000]
+
+
+def test_threads_that_began_before_patching_stay_out_of_gevent() -> None:
+    """Where several begin with gevent at once, each importing what it needs, they can wait for each other for ever."""
+
+    def script(call: Call) -> None:
+        while len(call.audio) <= 32000:
+            call.read()
+        call.say(interim("hm", 0.0))
+        call.read_until()
+        call.end(final("hello", 0.0), metadata())
+
+    code = """
+from gevent import hub
+made, make = [], hub.Hub.__init__
+def count(self, *args, **options):
+    made.append(self)
+    make(self, *args, **options)
+hub.Hub.__init__ = count
+client.send(bytes(32000))
+next(event for event in client.events() if isinstance(event, Results))
+client.close()
+say(len(made))
+"""
+    with serving(script) as service:
+        ended = run(IMPORTS, OPEN, PATCH, code, url=service.url)
+
+    assert (ended.code, ended.out) == (0, [*WHOLE, "1"]), ended.err
+
+
+def test_a_client_that_was_opened_before_patching_connects_no_more() -> None:
+    """Its threads are none of gevent's, and what they would connect with is: a break is the end, and says why."""
+    code = """
+try:
+    client.close()
+except ConnectionLost as lost:
+    say(type(lost.__cause__).__name__, "monkey.patch_all()" in str(lost), lost.unconfirmed)
+"""
+
+    def script(call: Call) -> None:
+        call.read_until()
+        call.reset()
+
+    with serving(script) as service:
+        ended = run(IMPORTS, OPEN, PATCH, code, url=service.url)
+
+    assert ended.out == ["closed False", "InvalidState True Span(start=0.0, end=1.0)"], ended.err
 
 
 def test_a_client_that_was_made_before_patching_is_refused() -> None:
