@@ -35,7 +35,7 @@ def _refuse(owner: object, name: str, value: object, allowed: str) -> OptionsErr
     return OptionsError(f"{type(owner).__name__}.{name}={value!r} is not allowed; allowed is {allowed}")
 
 
-def _option(about: str, allowed: str, fits: Check, *, converter: Any = None, default: Any = None) -> Any:
+def _option(allowed: str, fits: Check, *, converter: Any = None, default: Any = None) -> Any:
     """One query parameter: ``None`` (or an empty list) leaves it out and so leaves the default to the service."""
 
     def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -46,7 +46,7 @@ def _option(about: str, allowed: str, fits: Check, *, converter: Any = None, def
         default=default,
         converter=converter,
         validator=check,
-        metadata={"about": about, "allowed": allowed},
+        metadata={"allowed": allowed},
     )
 
 
@@ -58,36 +58,36 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _flag(about: str) -> Any:
-    return _option(about, "True or False", lambda value: isinstance(value, bool))
+def _flag() -> Any:
+    return _option("True or False", lambda value: isinstance(value, bool))
 
 
-def _text(about: str, *, default: str | None = None) -> Any:
+def _text(*, default: str | None = None) -> Any:
     def fits(value: Any) -> bool:
         return isinstance(value, str) and bool(value) and value == value.strip()
 
-    return _option(about, "a text that is not empty", fits, default=default)
+    return _option("a text that is not empty", fits, default=default)
 
 
-def _choice(about: str, choices: Iterable[str]) -> Any:
+def _choice(choices: Iterable[str]) -> Any:
     choices = tuple(choices)
-    return _option(about, "one of " + ", ".join(choices), lambda value: value in choices)
+    return _option("one of " + ", ".join(choices), lambda value: value in choices)
 
 
-def _whole(about: str, least: int, most: int | None = None) -> Any:
+def _whole(least: int, most: int | None = None) -> Any:
     allowed = f"a whole number from {least} to {most}" if most else f"a whole number, at least {least}"
 
     def fits(value: Any) -> bool:
         return _is_whole(value) and value >= least and (most is None or value <= most)
 
-    return _option(about, allowed, fits)
+    return _option(allowed, fits)
 
 
-def _ratio(about: str, least: float, most: float) -> Any:
+def _ratio(least: float, most: float) -> Any:
     def fits(value: Any) -> bool:
         return _is_number(value) and least <= value <= most
 
-    return _option(about, f"a number from {least:g} to {most:g}", fits)
+    return _option(f"a number from {least:g} to {most:g}", fits)
 
 
 def _as_terms(value: Any) -> Any:
@@ -99,7 +99,7 @@ def _as_terms(value: Any) -> Any:
     return tuple(value) if isinstance(value, Iterable) else (value,)
 
 
-def _terms(about: str, *, most: int | None = None, longest: int | None = None) -> Any:
+def _terms(*, most: int | None = None, longest: int | None = None) -> Any:
     allowed = "a text or a list of texts that are not empty"
     allowed += f", at most {most}" if most else ""
     allowed += f", each at most {longest} characters" if longest else ""
@@ -110,7 +110,7 @@ def _terms(about: str, *, most: int | None = None, longest: int | None = None) -
     def fits(value: tuple[Any, ...]) -> bool:
         return all(map(fits_one, value)) and (most is None or len(value) <= most)
 
-    return _option(about, allowed, fits, converter=_as_terms, default=())
+    return _option(allowed, fits, converter=_as_terms, default=())
 
 
 def _as_redactions(value: Any) -> Any:
@@ -119,7 +119,6 @@ def _as_redactions(value: Any) -> Any:
 
 def _redactions(choices: tuple[str, ...]) -> Any:
     return _option(
-        "What to redact.",
         "one or several of " + ", ".join(choices),
         lambda value: all(kind in choices for kind in value),
         converter=_as_redactions,
@@ -133,12 +132,12 @@ def _as_pairs(value: Any) -> Any:
     return _as_terms(value)
 
 
-def _extra_pairs(about: str) -> Any:
+def _extra_pairs() -> Any:
     def fits(value: tuple[Any, ...]) -> bool:
         return all(isinstance(pair, str) and ":" in pair[1:] and len(pair) <= 2048 for pair in value)
 
     allowed = "a mapping of texts, or texts like 'key:value', each at most 2048 characters"
-    return _option(about, allowed, fits, converter=_as_pairs, default=())
+    return _option(allowed, fits, converter=_as_pairs, default=())
 
 
 def _as_query(value: Any) -> Any:
@@ -165,10 +164,7 @@ def _extra_query() -> Any:
         converter=_as_query,
         validator=lambda instance, attribute, value: _require(fits(value), instance, attribute.name, value),
         hash=False,
-        metadata={
-            "about": "Anything else for the query string, sent as it is; wins over a field of the same name.",
-            "allowed": "a mapping of names to bool, number, text or a list of those",
-        },
+        metadata={"allowed": "a mapping of names to bool, number, text or a list of those"},
     )
 
 
@@ -224,6 +220,7 @@ _Kind = TypeVar("_Kind", bound=_Options)
 def _naming_the_nearest(options: type[_Kind]) -> type[_Kind]:
     """A misspelt parameter is refused with the one that was meant."""
     make, names = options.__init__, attrs.fields_dict(options)
+    make.__annotations__.update({name: each.type for name, each in names.items()})  # a converter's are no help
 
     @wraps(make)
     def init(self: _Kind, **values: Any) -> None:
@@ -246,51 +243,84 @@ class ListenOptions(_Options):
     """What to ask of ``/v1/listen`` (Nova, Enhanced, Base and custom models).
 
     ``None``, or an empty list, leaves a parameter out; the service's own default then holds. A bare text given for
-    a list is one term. A wrong value raises `OptionsError` at once.
+    a list is one term.
+
+    Args:
+        model: the model, or the id of a custom one.
+        version: version of the model.
+        language: BCP-47 tag of the spoken language (``en-US``), or ``multi`` for several.
+        encoding: encoding of raw audio; none for audio in a container.
+        sample_rate: samples per second of raw audio, in Hz.
+        channels: interleaved channels of raw audio.
+        multichannel: transcribe each channel on its own (20 at most).
+        interim_results: send preliminary results while speech goes on.
+        endpointing: milliseconds of silence that end an utterance (speech_final); ``False`` switches it off.
+        utterance_end_ms: milliseconds without a word after which UtteranceEnd is sent; needs interim_results.
+        vad_events: send SpeechStarted.
+        punctuate: add punctuation and capitals.
+        smart_format: make numbers, dates and the like readable; implies punctuate.
+        numerals: write numbers as digits.
+        dictation: turn spoken punctuation ("comma") into marks; needs punctuate.
+        profanity_filter: mask or remove profanity.
+        diarize: tell speakers apart; diarize_model is the newer way to ask for it.
+        diarize_model: tell speakers apart with this diarizer.
+        detect_entities: mark entities in finals.
+        redact: what to redact.
+        keyterm: terms to expect (Nova-3), 500 tokens at most.
+        keywords: words to expect, or ``word:boost`` (Nova-2 and older).
+        search: terms to look for in the audio.
+        replace: replacements like ``find:replacement``, or ``find`` alone to delete.
+        extra: facts of your own that come back in the results' metadata.
+        tag: labels for the usage report.
+        callback: URL to which the service sends the results, instead of to this client.
+        callback_method: HTTP method of the callback.
+        mip_opt_out: opt out of the model improvement program.
+        no_delay: do not hold finals back for formatting.
+        filler_words: keep filler words (uh, um).
+        alternatives: how many readings a result may have.
+        extra_query: any other parameters, sent as they are; they win over fields of the same name.
+
+    Raises:
+        OptionsError: a wrong value, or values that do not go together; the message says what is allowed.
     """
 
     path: ClassVar[str] = "/v1/listen"
 
-    model: str = _text("The model, or the id of a custom one.", default="nova-3")
-    version: str | None = _text("Version of the model.")
-    language: str | None = _text("BCP-47 tag of the spoken language, or 'multi' for several.")
-    encoding: str | None = _choice("Encoding of raw audio; none for audio in a container.", RAW_ENCODINGS)
-    sample_rate: int | None = _whole("Samples per second of raw audio, in Hz.", 1)
-    channels: int | None = _whole("Interleaved channels of raw audio.", 1)
-    multichannel: bool | None = _flag("Transcribe each channel on its own (20 at most).")
-    interim_results: bool | None = _flag("Send preliminary results while speech goes on.")
+    model: str = _text(default="nova-3")
+    version: str | None = _text()
+    language: str | None = _text()
+    encoding: str | None = _choice(RAW_ENCODINGS)
+    sample_rate: int | None = _whole(1)
+    channels: int | None = _whole(1)
+    multichannel: bool | None = _flag()
+    interim_results: bool | None = _flag()
     endpointing: int | bool | None = _option(
-        "Milliseconds of silence that end an utterance (speech_final); False switches it off.",
         "True, False, or a whole number of milliseconds, at least 0",
         lambda value: isinstance(value, bool) or (_is_whole(value) and value >= 0),
     )
-    utterance_end_ms: int | None = _whole(
-        "Milliseconds between words that raise UtteranceEnd; needs interim_results.", 1000, 5000
-    )
-    vad_events: bool | None = _flag("Send SpeechStarted.")
-    punctuate: bool | None = _flag("Punctuation and capitals.")
-    smart_format: bool | None = _flag("Readable numbers, dates and the like; implies punctuate.")
-    numerals: bool | None = _flag("Digits for numbers.")
-    dictation: bool | None = _flag("Spoken punctuation; needs punctuate.")
-    profanity_filter: bool | None = _flag("Mask or remove profanity.")
-    diarize: bool | None = _flag("Tell speakers apart; diarize_model is the newer name.")
-    diarize_model: str | None = _choice("Tell speakers apart with this diarizer.", ("latest", "v1"))
-    detect_entities: bool | None = _flag("Mark entities in finals.")
+    utterance_end_ms: int | None = _whole(1000, 5000)
+    vad_events: bool | None = _flag()
+    punctuate: bool | None = _flag()
+    smart_format: bool | None = _flag()
+    numerals: bool | None = _flag()
+    dictation: bool | None = _flag()
+    profanity_filter: bool | None = _flag()
+    diarize: bool | None = _flag()
+    diarize_model: str | None = _choice(("latest", "v1"))
+    detect_entities: bool | None = _flag()
     redact: Sequence[str] | bool = _redactions(REDACTIONS)
-    keyterm: Sequence[str] = _terms("Terms to expect (Nova-3), 500 tokens at most.")
-    keywords: Sequence[str] = _terms("Words to expect, or word:boost (Nova-2 and older).", most=100)
-    search: Sequence[str] = _terms("Terms to look for in the audio.", most=50)
-    replace: Sequence[str] = _terms("Replacements like find:replacement, or find alone to delete.")
-    extra: Sequence[str] | Mapping[str, str] = _extra_pairs(
-        "Facts of your own that come back in the results' metadata."
-    )
-    tag: Sequence[str] = _terms("Labels for the usage report.", longest=128)
-    callback: str | None = _text("URL the service sends the results to instead.")
-    callback_method: str | None = _choice("HTTP method of the callback.", ("POST", "GET", "PUT", "DELETE"))
-    mip_opt_out: bool | None = _flag("Opt out of the model improvement program.")
-    no_delay: bool | None = _flag("Do not hold finals back for formatting.")
-    filler_words: bool | None = _flag("Keep filler words (uh, um).")
-    alternatives: int | None = _whole("Most alternatives for each result.", 1)
+    keyterm: Sequence[str] = _terms()
+    keywords: Sequence[str] = _terms(most=100)
+    search: Sequence[str] = _terms(most=50)
+    replace: Sequence[str] = _terms()
+    extra: Sequence[str] | Mapping[str, str] = _extra_pairs()
+    tag: Sequence[str] = _terms(longest=128)
+    callback: str | None = _text()
+    callback_method: str | None = _choice(("POST", "GET", "PUT", "DELETE"))
+    mip_opt_out: bool | None = _flag()
+    no_delay: bool | None = _flag()
+    filler_words: bool | None = _flag()
+    alternatives: int | None = _whole(1)
 
     def __attrs_post_init__(self) -> None:
         if self.model is None:
@@ -367,28 +397,46 @@ def require_few_tokens(name: str, terms: Sequence[str]) -> None:
 class FluxOptions(_Options):
     """What to ask of ``/v2/listen`` (Flux: turns of a conversation).
 
-    ``None``, or an empty list, leaves a parameter out. A wrong value raises `OptionsError` at once.
+    ``None``, or an empty list, leaves a parameter out.
+
+    Args:
+        model: the model; it decides the language.
+        encoding: encoding of raw audio; none for audio in a container.
+        sample_rate: samples per second of raw audio, in Hz.
+        eot_threshold: confidence that ends a turn.
+        eager_eot_threshold: confidence that may end a turn early.
+        eot_timeout_ms: milliseconds of silence that end a turn in any case.
+        keyterm: terms to expect, 500 tokens at most.
+        language_hint: languages to expect (flux-general-multi).
+        profanity_filter: mask or remove profanity.
+        numerals: write numbers as digits.
+        redact: what to redact.
+        mip_opt_out: opt out of the model improvement program.
+        tag: labels for the usage report.
+        extra_query: any other parameters, sent as they are; they win over fields of the same name.
+
+    Raises:
+        OptionsError: a wrong value, or values that do not go together; the message says what is allowed.
     """
 
     path: ClassVar[str] = "/v2/listen"
 
-    model: str = _choice("The model; it decides the language.", ("flux-general-en", "flux-general-multi"))
-    encoding: str | None = _choice("Encoding of raw audio; none for audio in a container.", FLUX_ENCODINGS)
+    model: str = _choice(("flux-general-en", "flux-general-multi"))
+    encoding: str | None = _choice(FLUX_ENCODINGS)
     sample_rate: int | None = _option(
-        "Samples per second of raw audio, in Hz.",
         "8000, 16000, 24000, 44100 or 48000",
         lambda value: _is_whole(value) and value in (8000, 16000, 24000, 44100, 48000),
     )
-    eot_threshold: float | None = _ratio("Confidence that ends a turn.", 0.5, 1.0)
-    eager_eot_threshold: float | None = _ratio("Confidence that may end a turn early.", 0.3, 0.9)
-    eot_timeout_ms: int | None = _whole("Milliseconds of silence that end a turn in any case.", 500, 60000)
-    keyterm: Sequence[str] = _terms("Terms to expect, 500 tokens at most.")
-    language_hint: Sequence[str] = _terms("Languages to expect (flux-general-multi).")
-    profanity_filter: bool | None = _flag("Mask or remove profanity.")
-    numerals: bool | None = _flag("Digits for numbers.")
+    eot_threshold: float | None = _ratio(0.5, 1.0)
+    eager_eot_threshold: float | None = _ratio(0.3, 0.9)
+    eot_timeout_ms: int | None = _whole(500, 60000)
+    keyterm: Sequence[str] = _terms()
+    language_hint: Sequence[str] = _terms()
+    profanity_filter: bool | None = _flag()
+    numerals: bool | None = _flag()
     redact: Sequence[str] | bool = _redactions(("numbers", "aggressive_numbers"))
-    mip_opt_out: bool | None = _flag("Opt out of the model improvement program.")
-    tag: Sequence[str] = _terms("Labels for the usage report.", longest=128)
+    mip_opt_out: bool | None = _flag()
+    tag: Sequence[str] = _terms(longest=128)
 
     def __attrs_post_init__(self) -> None:
         self._require_raw_format(self.encoding, self.sample_rate)

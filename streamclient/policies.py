@@ -6,7 +6,7 @@ All times are in seconds, all sizes in bytes. Every field has a sound default.
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite, isnan
 from typing import Any
 
@@ -136,8 +136,8 @@ def _path(value: str | os.PathLike[str] | None) -> str | None:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _headers(value: Any) -> tuple[tuple[str, str], ...]:
-    pairs: Iterable[Any] = value.items() if hasattr(value, "items") else value
+def _headers(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    pairs = value.items() if hasattr(value, "items") else value
     try:
         return tuple((str(name), str(content)) for name, content in pairs)
     except (TypeError, ValueError):

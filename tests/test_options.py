@@ -1,6 +1,8 @@
 """What to ask for: every documented parameter, its query string, and a clear error for every wrong value."""
 
+import inspect
 import pickle
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -92,11 +94,13 @@ class TestParameters:
 
     @pytest.mark.parametrize("options", [ListenOptions, FluxOptions])
     def test_every_parameter_is_described(self, options: Any) -> None:
-        """The reference is made from the fields."""
+        """In the docstring, as ``help()`` and editors show it, and with its type in the signature."""
+        parameters = inspect.signature(options).parameters
+
         for field in attrs.fields(options):
-            assert field.metadata["about"].endswith(".")
+            assert re.search(rf"^        {field.name}: \S.*\.$", options.__doc__, re.MULTILINE)
             assert field.metadata["allowed"]
-            assert field.type is not None
+            assert parameters[field.name].annotation == field.type
 
     def test_the_model_alone_is_sent_by_default(self) -> None:
         """Everything else is the service's to choose."""

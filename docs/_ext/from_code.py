@@ -54,11 +54,29 @@ def shorten_signature(
     if not (inspect.isclass(value) and attrs.has(value)):
         return signature, re.sub(r"\[[^][]*\bClosed\]", "[Event]", returns or "") or None
     fields = attrs.fields_dict(value)
-    if any("about" in field.metadata for field in fields.values()):
+    if has_table(value):
         return "(**options)", None
     return re.sub(
         r"attr_dict\['(\w+)'\]\.default", lambda match: repr(fields[match[1]].default), signature or ""
     ), returns
+
+
+def has_table(value: object) -> bool:
+    """Whether the fields of a class are shown by `OptionsTable`."""
+    return isinstance(value, type) and attrs.has(value) and "allowed" in attrs.fields(value)[0].metadata
+
+
+def leave_to_table(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:  # noqa: ARG001
+    """Cut the arguments that stand in a table below."""
+    if has_table(obj):
+        del lines[lines.index("Args:") :]
+
+
+def arguments_of(owner: type) -> dict[str, str]:
+    """What the docstring of a class says about each argument."""
+    section = inspect.cleandoc(owner.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
+    return {name: " ".join((about[0].upper() + about[1:]).split()) for name, about in found}
 
 
 def keep_colons(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:  # noqa: ARG001
@@ -115,9 +133,10 @@ class OptionsTable(FromCode):
     def lines(self) -> Iterator[str]:
         """One row for each field."""
         owner = find(self.arguments[0])
+        fields = attrs.fields_dict(owner)
         rows = [
-            (f"``{field.name}``", f"``{type_name(field.type)}``", field.metadata["about"], field.metadata["allowed"])
-            for field in sorted(attrs.fields(owner), key=lambda field: field.name == "extra_query")
+            (f"``{name}``", f"``{type_name(fields[name].type)}``", about, fields[name].metadata["allowed"])
+            for name, about in arguments_of(owner).items()
         ]
         yield from list_table(("Option", "Type", "Meaning", "Allowed"), rows, "18 18 38 26")
 
@@ -401,6 +420,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     public_homes()
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)
+    app.connect("autodoc-process-docstring", leave_to_table, priority=400)
     app.add_directive("options-table", OptionsTable)
     app.add_directive("plugin-gallery", PluginGallery)
     app.add_directive("plugin-table", PluginTable)
