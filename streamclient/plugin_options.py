@@ -280,6 +280,7 @@ SCALARS: Mapping[Any, tuple[str, Callable[[object], object]]] = {
     Any: ("a text", lambda value: value),
 }
 SEQUENCES = (tuple, list, set, frozenset)
+SEVERAL = ", once or several times"
 
 
 def _choices(hint: Any) -> dict[str, object] | None:
@@ -298,9 +299,10 @@ def _allowed(hint: Any) -> str:
     if choices is not None:
         return " or ".join(choices)
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(map(_allowed, get_args(hint)))
+        kinds = list(map(_allowed, get_args(hint)))
+        return " or ".join(kind for kind in kinds if f"{kind}{SEVERAL}" not in kinds)
     if get_origin(hint) in SEQUENCES:
-        return f"{_allowed(get_args(hint)[0])}, once or several times"
+        return f"{_allowed(get_args(hint)[0])}{SEVERAL}"
     return f"a {getattr(hint, '__name__', hint)} (in Python only)"
 
 

@@ -96,7 +96,7 @@ def _subject(url: str | None, local: bool, timeout: float, config: Path | None) 
 
 def _shown(found: "Iterable[Finding]") -> "Iterator[Finding]":
     """Print each finding as soon as it is there."""
-    width = max(shutil.get_terminal_size().columns, 60)
+    width = max(shutil.get_terminal_size().columns, 2 * INDENT)
     colour = False if os.environ.get("NO_COLOR") else None
     for finding in found:
         mark = click.style(f"{finding.state:>4}", fg=COLOURS[finding.state], bold=finding.state == "fail")

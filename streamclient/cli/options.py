@@ -80,7 +80,8 @@ service_options = _together(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="Wait so long for a connection (default 10), and at the end for a silent service (30; a local one: 600).",
+        help="How long to wait for a connection (default 10), and at the end for a service that says nothing"
+        " (default 30; 600 for the recogniser on this machine).",
     ),
 )
 """Who transcribes."""

@@ -50,8 +50,8 @@ EPILOG = """
 \b
 Examples:
   streamclient transcribe - --plugin record:path=call ...
-  streamclient recover call.jsonl               what is missing, then all of it
-  streamclient recover call.wav -f txt -f srt   either of the two files will do
+  streamclient recover call.jsonl              what is missing; then all of it
+  streamclient recover call.wav -f txt -f srt  either of the two files will do
 """
 
 work = grouped("Work", "STREAMCLIENT")
@@ -75,9 +75,9 @@ changed = grouped("Service", "STREAMCLIENT_RECOVER")
 def command(ctx: click.Context, /, recording: Path, **options: Any) -> int:
     """Complete the transcript of a recording that the plugin record made.
 
-    Only what has no transcript is sent: what came after a crash, a kill or an outage that lasted too long, from a
-    moment before it on. What is recognised is added to the recording, so a second run finds nothing to do; then the
-    whole transcript is printed. The parameters are the recorded ones, unless an option changes them.
+    Only audio that has no transcript yet is sent, because of a crash, a kill or an outage that lasted too long. What is
+    recognised is added to the recording, so that a second run has nothing to send. Then the whole transcript is
+    printed. The parameters are the recorded ones, unless an option changes them.
     """
     verbosity = ctx.ensure_object(Verbosity)
     verbosity.level = options["verbose"]

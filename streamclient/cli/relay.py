@@ -26,14 +26,20 @@ DEEPGRAM = "wss://api.deepgram.com"
 EPILOG = """
 \b
 Examples:
-  streamclient relay --cassette call.jsonl                record what a client and Deepgram say to each other
-  streamclient transcribe talk.wav --url ws://127.0.0.1:8766    for example this client
-  streamclient relay --faults faults.json --url ws://127.0.0.1:8765   break connections to another server
-  streamclient replay call.jsonl --serve                  play a cassette to any client
+  Record what a client (here this one) and Deepgram say to each other:
+    streamclient relay --cassette call.jsonl
+    streamclient transcribe talk.wav --url ws://127.0.0.1:8766
+  Break connections to another server:
+    streamclient relay --faults faults.json --url ws://127.0.0.1:8765
+  Play a cassette to any client:
+    streamclient replay call.jsonl --serve
 
 \b
 A file of faults is a list of connections, each a list of faults:
-  [[{"fault": "Reset", "after": {"what": "finals", "count": 1}}], [{"fault": "Refuse", "status": 503}]]
+  [
+    [{"fault": "Reset", "after": {"what": "finals", "count": 1}}],
+    [{"fault": "Refuse", "status": 503}]
+  ]
 """
 
 network, work = (grouped(name, "STREAMCLIENT_RELAY") for name in ("Network", "Work"))
@@ -75,8 +81,8 @@ network, work = (grouped(name, "STREAMCLIENT_RELAY") for name in ("Network", "Wo
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Stand between any client and a server: record what they say, or break their connections.
 
-    The client is given ws://127.0.0.1:8766 as its server; its key goes on to the server behind, and into no file. A
-    cassette is what a bug report needs. Ctrl-C ends it.
+    Give the client ws://127.0.0.1:8766 as its server. Its key is handed on to the server behind, and goes into no file.
+    The recording, a cassette, is what a bug report needs. Ctrl-C ends the relay.
     """
     ctx.ensure_object(Verbosity).level = options["verbose"]
     return _relay(_upstream(options["url"]), options)

@@ -29,10 +29,11 @@ __all__ = ["command"]
 EPILOG = """
 \b
 Examples:
-  streamclient replay call.jsonl                              the transcript, as it came
-  streamclient replay call.jsonl --plugin ./my_plugin.py      through a plugin, as fast as it goes
-  streamclient replay call.jsonl --plugin log --speed 1       as slowly as it was
-  streamclient replay call.jsonl --serve                      to any client that asks ws://127.0.0.1:8767
+  streamclient replay call.jsonl                          the transcript
+  streamclient replay call.jsonl --plugin ./my_plugin.py  through a plugin
+  streamclient replay call.jsonl --plugin log --speed 1   as slowly as it was
+  streamclient replay call.jsonl --serve                  to any client, at
+                                                          ws://127.0.0.1:8767
 
 \b
 A cassette is recorded with: streamclient relay --cassette call.jsonl

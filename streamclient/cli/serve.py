@@ -59,8 +59,8 @@ network, work = (grouped(name, "STREAMCLIENT_SERVE") for name in ("Network", "Wo
     "--api-key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Keys to accept, one per line; also $STREAMCLIENT_SERVER_KEYS, with commas between them. None: everybody."
-    " 'Bearer' and a temporary token is a line, too.",
+    help="Keys to accept, one per line; a temporary token has 'Bearer' before it. Also $STREAMCLIENT_SERVER_KEYS, with"
+    " commas. Without any, everybody is served.",
 )
 @network("--page", is_flag=True, help="Serve a web page that captions a microphone or a file, for trying it out.")
 @network(

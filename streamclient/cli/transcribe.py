@@ -59,7 +59,12 @@ audio, service, output, work = (grouped(name, "STREAMCLIENT") for name in ("Audi
     context_settings={"max_content_width": 100},
 )
 @click.argument("files", metavar="[FILE|URL|-]...", nargs=-1)
-@audio("--encoding", type=click.Choice(RAW_ENCODINGS), help="Encoding of raw audio; not for WAV, MP3 and the like.")
+@audio(
+    "--encoding",
+    type=click.Choice(RAW_ENCODINGS),
+    metavar="NAME",
+    help=f"Encoding of raw audio: {', '.join(RAW_ENCODINGS)}. Not for WAV, MP3 and the like.",
+)
 @audio("--sample-rate", type=click.IntRange(min=1), metavar="HZ", help="Sample rate of raw audio.")
 @audio("--channels", type=click.IntRange(min=1), metavar="N", help="Interleaved channels of raw audio.")
 @audio("--realtime", is_flag=True, help="Send at the speed of speech, not as fast as the service takes it.")

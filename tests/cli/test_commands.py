@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from streamclient import __version__
+from streamclient.cli import COMMANDS
 from tests.cli.conftest import invoke
 from tests.support.plugins import install, write
 
@@ -144,6 +145,14 @@ def test_help_helps(capsys: Capture, arguments: list[str], says: str) -> None:
     code, out, err = invoke(capsys, arguments)
     assert (code, err) == (0, "")
     assert says in out
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "search", "outbox"])
+def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: Capture, command: str) -> None:
+    """Examples are not wrapped by click, so they have to be short enough."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = invoke(capsys, [command, "--help"])
+    assert [line for line in out.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ WINDOW = 60
 EPILOG = """
 \b
 Examples:
-  streamclient transcribe *.wav --plugin sqlite     keep the transcripts in transcripts.db
-  streamclient search "invoice number"              the words next to each other
-  streamclient search invoice number                both words in one utterance, anywhere
-  streamclient search "invoic*" --context 1         any ending, with the utterances around
+  streamclient transcribe *.wav --plugin sqlite  keep them in transcripts.db
+  streamclient search "invoice number"           the words next to each other
+  streamclient search invoice number             both words in one utterance
+  streamclient search "invoic*" --context 1      any ending, with context
   streamclient search invoice --json | jq .time
 
 \b

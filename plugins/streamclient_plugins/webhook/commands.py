@@ -46,7 +46,10 @@ def outbox(context: click.Context, path: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each letter.")
 @click.pass_obj
 def list_letters(path: Path | None, *, as_json: bool) -> None:
-    """Show the letters that wait, and the dead ones, whose attempts have all failed."""
+    """Show the letters that wait, and the dead ones.
+
+    A letter is dead when all its attempts have failed.
+    """
     with _opened(path) as box:
         letters = list(box.letters())
         if as_json:
