@@ -193,7 +193,7 @@ class StreamClient:
             self.abort()
 
     def open(self) -> None:
-        """Connect, and wait until the connection stands.
+        """Connect, and wait until the connection is open.
 
         Raises:
             ConnectError: or one of its kin: the service refused the stream or cannot be reached.

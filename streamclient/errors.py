@@ -12,7 +12,7 @@
     │   ├── RateLimitedError          429
     │   ├── ServiceUnavailableError   5xx
     │   └── ConnectTimeout
-    ├── ConnectionLost            it stood, and ended unasked
+    ├── ConnectionLost            it was open, and ended unasked
     ├── AudioRejected             the service could not decode the audio
     ├── SendTimeout               the audio could not be accepted in time; it was not
     ├── SpillError                audio cannot be kept on disk
@@ -166,14 +166,17 @@ class ServiceUnavailableError(ConnectError):
 
 
 class ConnectTimeout(ConnectError):
-    """The connection did not stand within ``Timeouts.connect`` seconds."""
+    """The connection was not open within ``Timeouts.connect`` seconds."""
 
     default_hint = "Check the network and the address, or allow more time with Timeouts(connect=...)."
     default_retryable = True
 
 
 class ConnectionLost(StreamClientError):
-    """A connection that stood ended without being asked to, even with code 1000.
+    """An open connection ended unasked, even with code 1000.
+
+    Raised, it says that the connection was not or could not be built again. In ``on_disconnect`` and `Disconnected` it
+    says why an outage begins.
 
     Attributes:
         code: the websocket close code, 1006 where the connection just broke.

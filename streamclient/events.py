@@ -32,7 +32,17 @@ __all__ = [
 
 
 class StreamState(Enum):
-    """Where a stream is in its life."""
+    """Where a stream is in its life.
+
+    Attributes:
+        NEW: not opened yet.
+        CONNECTING: the first connection is being made.
+        OPEN: connected; audio is accepted.
+        RECONNECTING: the connection is lost and built again; audio is still accepted.
+        CLOSING: ``close()`` was called; what was accepted is still sent, and its transcripts come.
+        CLOSED: ended as asked, by ``close()`` or ``abort()``.
+        FAILED: ended by an error, which ``send()`` and ``close()`` raise.
+    """
 
     NEW = "new"
     CONNECTING = "connecting"
@@ -206,7 +216,7 @@ class StreamStats:
 
 @frozen
 class Opened:
-    """The first connection stands.
+    """The first connection is open.
 
     Args:
         request_id: the service's name for it, or ``None``.

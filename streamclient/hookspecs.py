@@ -40,7 +40,7 @@ hookimpl = cast("_HookMarker", pluggy.HookimplMarker(PROJECT))
 source_stem: ContextVar[str | None] = ContextVar("streamclient.source_stem", default=None)
 """What files made from a stream's audio are called, without a suffix: ``talk`` for ``talk.wav``.
 
-Hooks see the value that stood when their stream was opened. The command line and `transcribe` set it; in a program of
+Hooks see the value that it had when their stream was opened. The command line and `transcribe` set it; in a program of
 your own, ``source_stem.set("call-17")`` before the client is opened does. ``None`` where nobody has said it.
 """
 
@@ -92,11 +92,11 @@ class StreamHooks:
 
     @hookspec
     def on_open(self, stream: StreamView) -> None:
-        """The first connection stands."""
+        """The first connection is open. A stream that could never connect does not get here."""
 
     @hookspec
     def on_audio(self, stream: StreamView, audio: bytes) -> None:
-        """Audio that ``send()`` has accepted: all of it, in order, whether or not a connection stands.
+        """Audio that ``send()`` has accepted: all of it, in order, whether or not there is a connection.
 
         It comes as soon as it is accepted, and always before results of it. What was accepted while the plugin was
         busy comes joined, so calls are not chunks. Nothing is left out: when 2 MiB wait for the plugin, ``send()``
@@ -110,15 +110,15 @@ class StreamHooks:
 
     @hookspec
     def on_interim(self, stream: StreamView, result: "Results | TurnInfo") -> None:
-        """A preliminary result; it replaces the one before on its channel."""
+        """A preliminary result, a guess; it replaces the one before on its channel."""
 
     @hookspec
     def on_final(self, stream: StreamView, result: "Results | TurnInfo") -> None:
-        """A result that no later one will change."""
+        """A result that no later one will change: a piece of an utterance, cut where the service's buffer ended."""
 
     @hookspec
     def on_utterance(self, stream: StreamView, utterance: "Utterance") -> None:
-        """A whole utterance or turn."""
+        """A whole utterance: what one speaker said on one channel between two pauses; on v2, a turn."""
 
     @hookspec
     def on_disconnect(self, stream: StreamView, error: "StreamClientError", retry_in: float) -> None:
@@ -130,7 +130,7 @@ class StreamHooks:
 
     @hookspec
     def on_error(self, stream: StreamView, error: "StreamClientError") -> None:
-        """The stream failed for good."""
+        """The stream failed for good; `on_close` follows."""
 
     @hookspec
     def on_plugin_error(self, stream: StreamView, plugin: str, hook: str, error: BaseException) -> None:

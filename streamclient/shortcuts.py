@@ -60,6 +60,7 @@ def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None =
 
     Raises:
         StreamClientError: the stream failed; the error says how.
+        Exception: whatever reading the source raised.
     """
     chunks = _chunks(source)
     with _named(source), StreamClient(options or ListenOptions(), **client) as opened:

@@ -49,7 +49,7 @@ def shorten_signature(
     returns: str | None,
 ) -> tuple[str | None, str | None]:
     """Show the defaults of attrs classes; leave to tables and docstrings what would be longer than they are."""
-    if inspect.isclass(value) and issubclass(value, BaseException):
+    if inspect.isclass(value) and (issubclass(value, BaseException) or getattr(value, "_is_protocol", False)):
         return "", None
     if not (inspect.isclass(value) and attrs.has(value)):
         return signature, re.sub(r"\[[^][]*\bClosed\]", "[Event]", returns or "") or None

@@ -305,7 +305,7 @@ def opens_and_closes(subject: Subject) -> str:
     client.open()
     took = _milliseconds(began)
     client.close()
-    return f"a stream stood after {took} and ended well; request id {', '.join(client.request_ids) or 'unknown'}"
+    return f"a stream was open after {took} and ended well; request id {', '.join(client.request_ids) or 'unknown'}"
 
 
 def _milliseconds(began: float) -> str:
