@@ -22,7 +22,7 @@ from streamclient.policies import BufferPolicy, ReconnectPolicy, Timeouts, Trans
 from streamclient.threads import lifecycle
 from streamclient.threads.dispatch import Dispatcher
 from streamclient.threads.session import Session
-from streamclient.threads.worker import SLICE, Deadline, wait_for
+from streamclient.threads.worker import SLICE, Deadline, wait_for, was_called_within
 from streamclient.wire.credentials import Credentials
 from streamclient.wire.dialing import Address
 from streamclient.wire.transport import Connection, connect
@@ -30,6 +30,10 @@ from streamclient.wire.transport import Connection, connect
 __all__ = ["StreamClient", "as_bytes"]
 
 SERVICE_URL = "wss://api.deepgram.com"
+
+WITH_LOCKS = tuple(f"streamclient.threads.{module}" for module in ("failures", "inbox", "spill", "tap"))
+"""Modules with locks that callers take as well as the stream's threads. Who waits in one of them, for events or for
+room, goes on once the stream is asked to end; nobody else is there for long."""
 
 FAREWELL = 2.0
 """Seconds for a stream that was cut to let go of its threads."""
@@ -84,7 +88,8 @@ class _Stream:
 
     @property
     def is_interrupted(self) -> bool:
-        return self.session.is_interrupted
+        """Whether a handler of a signal asks that has interrupted its own thread where it may hold a lock of ours."""
+        return was_called_within(*WITH_LOCKS) or self.session.is_interrupted
 
     def drain(self) -> None:
         self.is_draining = True

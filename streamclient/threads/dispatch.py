@@ -149,11 +149,18 @@ class Dispatcher:
             lane.finish()  # there is no time left in which to wait for the others
         haste = Deadline(HASTE)
         late = [lane for lane in late if not lane.wait(haste, HASTE)]
-        self._left += late
+        late = self._leave(late)
         for lane in late:
             self._failures.add(PluginFailed(lane.name, "", lane.unfinished()))
         self._failures.sum_up()
         return not late
+
+    def _leave(self, late: list[Lane]) -> list[Lane]:
+        """Wait for these no more; those of them that nobody has left before. Several threads may close at once."""
+        with self._lock:
+            newly = [lane for lane in late if lane not in self._left]
+            self._left += newly
+        return newly
 
     def _wait_for_processing(self, deadline: Deadline) -> None:
         """Plugins that change events may take half of the time; then what waits goes through without them."""

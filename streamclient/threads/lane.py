@@ -177,7 +177,13 @@ class Lane:
         self._failed(PluginFailed(self.name, hook, error))
 
     def wait(self, deadline: Deadline, patience: float) -> bool:
-        """Wait until the plugin has had its last event, as long as it gets on; whether it has."""
+        """Wait until the plugin has had its last event, as long as it gets on; whether it has.
+
+        One that was stopped has had its time since its hook began.
+        """
+        busy = self._plugin.busy
+        if self.inbox.overrun and busy:
+            patience = max(patience - busy[1], 0.0)
         while True:
             before = self.delivered
             if self._worker.wait(deadline.sooner(patience)):

@@ -364,7 +364,7 @@ class Session:
             self.abort(error)
         try:
             self._run()
-        except Exception as error:
+        except BaseException as error:  # whatever it is, callers wait for the stream's end
             log.exception("The stream %s failed; this is a bug of streamclient", self._name)
             self._fail(error)
         try:
@@ -446,7 +446,7 @@ class Session:
             connection.release(answer_close=action.answer_close)
         self._publish(action.events)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """After a bug of ours: nothing stays open, and the caller hears of it."""
         with self._lock:
             connection, self._connection = self._connection, None
@@ -468,7 +468,7 @@ class Session:
             close = self._read_until_close(connection)
         except StreamClientError as lost:
             error = lost
-        except Exception as bug:
+        except BaseException as bug:
             log.exception("Reading the stream %s failed; this is a bug of streamclient", self._name)
             error = ConnectionLost(f"Connection lost: reading failed: {bug!r}")
         finally:

@@ -71,10 +71,10 @@ def wait_for(event: threading.Event, deadline: Deadline) -> bool:
             return event.is_set()
 
 
-def was_called_within(module: str) -> bool:
-    """Whether the caller's caller was called, however indirectly, from that module, whose own function asks."""
+def was_called_within(*modules: str) -> bool:
+    """Whether the caller's caller was called, however indirectly, from one of these modules."""
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - documented, and the module that wraps it costs too much to import
-    while frame is not None and frame.f_globals.get("__name__") != module:
+    while frame is not None and frame.f_globals.get("__name__") not in modules:
         frame = frame.f_back
     return frame is not None
 

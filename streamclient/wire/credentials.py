@@ -62,7 +62,7 @@ class Credentials:
 def _ask(access_token: Callable[[], str]) -> str:
     try:
         token = access_token()
-    except Exception as error:
+    except BaseException as error:  # not even SystemExit may end the sender: its stream would have no end
         raise ConnectError(f"The access_token callable failed: {type(error).__name__}", retryable=True) from error
     try:
         return _one_line("access_token", token)

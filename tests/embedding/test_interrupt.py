@@ -181,6 +181,57 @@ for _ in range(6):
         assert Program(IMPORTS, code, url=service.url).end() == (0, [], "")
 
 
+LOCKED = """
+class Interrupting:
+    def __init__(self, lock):
+        self.lock, self.has_come = lock, False
+    def __enter__(self):
+        self.lock.acquire()
+    def __exit__(self, *_):
+        if threading.current_thread() is threading.main_thread() and not self.has_come:
+            self.has_come = True
+            signal.raise_signal(signal.SIGALRM)
+        self.lock.release()
+
+def end(*_):
+    say("handler")
+    client.{end}()
+
+signal.signal(signal.SIGALRM, end)
+locked = client._stream.{locked}
+locked._lock = Interrupting(locked._lock)
+try:
+    {call}
+except InvalidState:
+    pass
+say(client.close().complete, client.state.value)
+"""
+"""Ends the stream in a handler of a signal that comes while the main thread holds a lock."""
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+@pytest.mark.parametrize(
+    ("locked", "call"),
+    [
+        ("dispatcher.pulled", "list(client.events())"),
+        ("dispatcher._lanes[0].inbox", "client.stats"),
+        ("dispatcher._failures", "client.stats"),
+        ("session._spill._segment", "client.send(bytes(640))"),
+    ],
+    ids=["events", "waiting", "failures", "spill"],
+)
+def test_a_handler_does_not_wait_for_a_lock_of_its_own_thread(locked: str, call: str, end: str) -> None:
+    """Whatever lock the interrupted call holds: the handler only asks, the call goes on, and the stream ends."""
+    spilled = OPEN.replace("timeouts", "buffer=BufferPolicy(max_memory=1000), timeouts") + "client.send(bytes(640))"
+    with serving(obedient(final("hello", 0.0), metadata())) as service:
+        program = Program(IMPORTS, spilled, LOCKED.format(locked=locked, call=call, end=end), url=service.url)
+        ended = program.end()
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out[0] == "handler"
+    assert ended.out[-1] == ("True closed" if end == "close" else "False closed")
+
+
 def test_ctrl_c_at_any_moment_loses_nothing() -> None:
     """Whatever the interruption hits, what send() had accepted before is transcribed, and nothing hangs."""
     code = """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamclient import ConnectError, ConnectTimeout, Timeouts
+from streamclient import ConnectError, ConnectTimeout, ListenOptions, StreamClient, Timeouts
 from tests.support.bare import bare_server
 from tests.support.failures import Failure, Scene, check, fails_to_open, nothing_listens
 from tests.support.service import SOON
@@ -161,3 +161,18 @@ def test_whatever_answers_instead_of_the_service_has_a_name(name: str, caplog: p
         error = fails_to_open(arguments)
 
     check(error, expected, caplog)
+
+
+@pytest.mark.parametrize("defect", [LookupError("none"), SystemExit(3)])
+def test_defect_of_ours_ends_the_stream_with_a_name(defect: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes out of the sender, nobody waits for its stream any more, and every thread ends."""
+
+    def fail(*_: object) -> None:
+        raise defect
+
+    monkeypatch.setattr("streamclient.client.connect", fail)
+    client = StreamClient(ListenOptions(), url="ws://127.0.0.1:1", timeouts=Timeouts(connect=SOON))
+    with pytest.raises(ConnectError, match=f"failed inside streamclient: {type(defect).__name__}"):
+        client.open()
+    with pytest.raises(ConnectError, match="failed inside streamclient"):
+        client.close()

@@ -3,7 +3,9 @@
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -291,6 +293,35 @@ def test_plugin_that_does_not_get_on_is_left_behind() -> None:
         assert dispatcher.wait(Deadline(SOON), SOON)
         assert dispatcher.plugin_errors == {"stuck": 1}
         assert dispatcher.plugin_stats[0].undelivered == 3
+
+
+@pytest.mark.usefixtures("no_grace")
+def test_plugin_that_was_stopped_is_not_waited_for_once_more() -> None:
+    """Who is in one hook for as long as closing waits for one, and gets no events any more, is left at once."""
+    stuck = Stuck()
+    with running(2, stuck=stuck) as dispatcher:
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        dispatcher.publish([*finals(3), CLOSED])
+        stuck.busy = ("on_final", SOON)
+        began = time.monotonic()
+        assert not dispatcher.wait(Deadline(None), SOON)
+        assert time.monotonic() - began < SOON
+        assert [stats.stopped for stats in dispatcher.plugin_stats] == [True]
+        assert dispatcher.plugin_errors == {"stuck": 2}
+
+
+@pytest.mark.usefixtures("no_grace")
+def test_plugin_that_is_left_by_several_who_close_is_counted_once() -> None:
+    """Each of them waits, and the first to give up names the plugin."""
+    stuck = Stuck()
+    with running(stuck=stuck) as dispatcher:
+        dispatcher.publish([OPENED])
+        assert stuck.entered.wait(SOON)
+        dispatcher.publish([CLOSED])
+        with ThreadPoolExecutor(8) as closers:
+            list(closers.map(lambda _: dispatcher.wait(Deadline(SOON), 0.05), range(8)))
+        assert dispatcher.plugin_errors == {"stuck": 1}
 
 
 @pytest.mark.usefixtures("no_grace")

@@ -94,14 +94,14 @@ def test_repr_shows_no_secret(credentials: Credentials, shown: str) -> None:
     assert repr(credentials) == shown
 
 
-def test_failing_callable_is_a_connect_error() -> None:
-    """The callable's exception is the cause; trying again may help."""
-    bug = LookupError("no vault")
+@pytest.mark.parametrize("bug", [LookupError("no vault"), SystemExit(3)])
+def test_failing_callable_is_a_connect_error(bug: BaseException) -> None:
+    """The callable's exception, of whatever kind, is the cause; trying again may help."""
 
     def ask() -> str:
         raise bug
 
-    with pytest.raises(ConnectError, match="LookupError") as caught:
+    with pytest.raises(ConnectError, match=type(bug).__name__) as caught:
         Credentials(None, ask).header(DEEPGRAM)
     assert caught.value.__cause__ is bug
     assert caught.value.retryable
