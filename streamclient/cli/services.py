@@ -9,9 +9,10 @@ from attrs import field, frozen
 
 from streamclient.cli.screen import Screen
 from streamclient.cli.signals import Interrupt
-from streamclient.errors import SendTimeout
+from streamclient.errors import SendTimeout, StreamClientError
 from streamclient.policies import BufferPolicy, Timeouts
 from streamclient.settings import Settings
+from streamclient.sources.errors import MissingExtra
 
 if TYPE_CHECKING:
     from streamclient.client import StreamClient
@@ -134,8 +135,10 @@ def find_credentials(settings: Settings) -> tuple[str | None, str | None, str]:
 
 
 def _local_url(why: str, screen: Screen, stack: ExitStack) -> str:
-    from streamclient.server import LocalServer
-
+    try:
+        from streamclient.server import LocalServer
+    except StreamClientError as error:
+        raise MissingExtra("Transcribing without an API key", "server") from error
     server = stack.enter_context(LocalServer(engine="pocketsphinx"))
     screen.notice(f"{why}{server.engine.name} transcribes here; its quality is not Deepgram's")
     return server.url

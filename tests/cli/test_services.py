@@ -1,7 +1,10 @@
 """Who transcribes, and how long it may take."""
 
 import io
+import sys
 from contextlib import ExitStack
+from pathlib import Path
+from subprocess import run
 
 import pytest
 from attrs import frozen
@@ -9,6 +12,8 @@ from attrs import frozen
 from streamclient.cli.screen import Screen
 from streamclient.cli.services import choose_service
 from streamclient.settings import Settings
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "sense_and_sensibility.wav"
 
 
 @frozen
@@ -19,6 +24,17 @@ class Choice:
     local: bool = False
     timeout: float | None = None
     settings: Settings = Settings()
+
+
+def test_without_key_and_recogniser_the_extra_is_named() -> None:
+    """The first thing that somebody meets who has installed the command line alone."""
+    program = "import sys; sys.modules['websockets'] = None; from streamclient.__main__ import main; sys.exit(main())"
+    words = [sys.executable, "-c", program, "transcribe", "--local", str(SAMPLE)]
+    done = run(words, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "Transcribing without an API key needs the extra 'server'" in done.stderr
+    assert "pip install 'streamclient[server]'" in done.stderr
 
 
 @pytest.mark.parametrize(
