@@ -3,21 +3,39 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from typing_extensions import assert_never
+
 from streamclient import (
     BufferPolicy,
+    Closed,
     CloseTimeout,
+    ConfigureFailure,
+    ConfigureSuccess,
+    Connected,
     ConnectError,
     ConnectionLost,
+    Disconnected,
     Event,
+    Failed,
     ListenOptions,
+    Metadata,
+    Opened,
+    PluginFailed,
+    Reconnected,
     ReconnectPolicy,
     Results,
+    ServerError,
+    ServerWarning,
+    SpeechStarted,
     StreamClient,
     StreamState,
     Timeouts,
     Transcript,
     TransportOptions,
+    TurnInfo,
+    UnknownMessage,
     Utterance,
+    UtteranceEnd,
     Word,
     close_all,
     stream,
@@ -76,6 +94,30 @@ def puller(path: Path) -> list[str]:
         elif isinstance(event, Results) and event.is_final:
             texts.append(f"{event.start:.1f} {event.end:.1f}")
     return texts
+
+
+def everything(event: Event) -> object:
+    """The shape of a match over all events; none is forgotten."""
+    match event:
+        case Results(start=start, is_final=True, words=[first, *_]):
+            return start + first.end
+        case Results(transcript=text) | TurnInfo(transcript=text) | Utterance(text=text):
+            return text.upper()
+        case SpeechStarted(seconds) | UtteranceEnd(seconds) | Metadata(duration=seconds):
+            return seconds + 1
+        case ServerError(description=said) | ServerWarning(description=said) | ConfigureFailure(description=said):
+            return said
+        case Opened() | Connected() | ConfigureSuccess() | UnknownMessage():
+            return None
+        case Disconnected(error) | Failed(error):
+            return error.hint
+        case Reconnected(outage):
+            return outage + 1
+        case PluginFailed(plugin, hook, error=raised):
+            return f"{plugin}.{hook}: {raised}"
+        case Closed(transcript):
+            return transcript.gaps
+    assert_never(event)
 
 
 def one_liner() -> bool:
