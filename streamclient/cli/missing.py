@@ -1,6 +1,7 @@
 """What a recording has no transcript of, and how what was heard later fits in. Numbers only."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 
 from attrs import evolve
@@ -8,7 +9,7 @@ from attrs import evolve
 from streamclient.audio import Span
 from streamclient.messages import Results, TurnInfo, UtteranceEnd, Word
 
-__all__ = ["Heard", "in_order", "missing_spans", "pieces", "replays", "united"]
+__all__ = ["Heard", "in_order", "missing_spans", "near", "pieces", "replays", "united"]
 
 TOLERANCE = 0.005
 """Seconds; the service's times carry single-precision noise, and no word is that short."""
@@ -75,21 +76,35 @@ def pieces(heard: Heard, missing: Sequence[Span], known: Sequence[Word]) -> list
     Args:
         heard: on the stream's timeline.
         missing: spans of its channel.
-        known: words of its channel that reach into what is missing. One may be heard again, a little elsewhere.
+        known: words of its channel near what is missing. One may be heard again, a little elsewhere.
     """
     if isinstance(heard, UtteranceEnd):
         return [heard for span in missing if span.start < heard.last_word_end <= span.end]
-    return [_piece(heard, span, known) for span in missing if heard.start < span.end and heard.end > span.start]
+    found = [span for span in missing if heard.start < span.end and heard.end > span.start]
+    homes = [(word, _home(word, found)) for word in heard.words if not any(_is_same(word, other) for other in known)]
+    return [_piece(heard, span, tuple(word for word, home in homes if home is span)) for span in found]
 
 
-def _piece(result: Results | TurnInfo, span: Span, known: Sequence[Word]) -> Results | TurnInfo:
-    """A word belongs where its middle is."""
-    start, end = max(result.start, span.start), min(result.end, span.end)
-    words = tuple(
+def near(words: Iterable[Word], missing: Sequence[Span]) -> list[Word]:
+    """The words that may be heard again together with what is missing: few, at its edges."""
+    return [
         word
-        for word in result.words
-        if span.start < (word.start + word.end) / 2 <= span.end and not any(_is_same(word, other) for other in known)
-    )
+        for word in words
+        if any(word.end > span.start - LEAD_IN and word.start < span.end + LEAD_IN for span in missing)
+    ]
+
+
+def _home(word: Word, missing: Iterable[Span]) -> Span | None:
+    """The span that has most of a word, if any does: a final may have ended in the midst of a word, and left it out."""
+    return max((span for span in missing if _reaches_into(word, span)), key=partial(_overlap, word), default=None)
+
+
+def _reaches_into(word: Word, span: Span) -> bool:
+    return _overlap(word, span) > TOLERANCE or span.start < (word.start + word.end) / 2 <= span.end
+
+
+def _piece(result: Results | TurnInfo, span: Span, words: tuple[Word, ...]) -> Results | TurnInfo:
+    start, end = max(result.start, span.start), min(result.end, span.end)
     text = _text(result, words, span)
     if isinstance(result, TurnInfo):
         return evolve(result, audio_window_start=start, audio_window_end=end, words=words, transcript=text)
@@ -108,8 +123,12 @@ def _piece(result: Results | TurnInfo, span: Span, known: Sequence[Word]) -> Res
 
 def _is_same(word: Word, other: Word) -> bool:
     """Whether two words lie at the same place: more than half of the shorter one in the other."""
-    overlap = min(word.end, other.end) - max(word.start, other.start)
-    return overlap > min(word.end - word.start, other.end - other.start) / 2
+    return _overlap(word, other) > min(word.end - word.start, other.end - other.start) / 2
+
+
+def _overlap(word: Word, other: Word | Span) -> float:
+    """Seconds that both have, or less than none."""
+    return min(word.end, other.end) - max(word.start, other.start)
 
 
 def _text(result: Results | TurnInfo, words: tuple[Word, ...], span: Span) -> str:

@@ -10,7 +10,7 @@ import attrs
 from attrs import define, field, frozen
 
 from streamclient.audio import Span
-from streamclient.cli.missing import Heard, in_order, missing_spans, pieces, replays, united
+from streamclient.cli.missing import Heard, in_order, missing_spans, near, pieces, replays, united
 from streamclient.cli.query import DEFAULTS, raw_format, to_options
 from streamclient.cli.recording import Recording
 from streamclient.cli.tracks import Track
@@ -169,7 +169,7 @@ class Recovery:
     def _keep(self, heard: list[Heard], span: Span | None, request_ids: tuple[str, ...]) -> None:
         """Add what was missing to the lines: each line counts for itself, so that a kill at any time harms nothing."""
         missing = self.missing()
-        known = {channel: self._words_at(channel, spans) for channel, spans in missing.items()}
+        known = {channel: near(self._words(channel), spans) for channel, spans in missing.items()}
         found = [
             piece
             for one in in_order(heard)
@@ -189,10 +189,8 @@ class Recovery:
                 for gap in filled:
                     appender.fill(gap, request_ids)
 
-    def _words_at(self, channel: int, spans: tuple[Span, ...]) -> list[Word]:
-        """The known words that reach into these spans: few, at their edges."""
-        words = (word for result in self.recording.results if result.channel == channel for word in result.words)
-        return [word for word in words if any(word.end > span.start and word.start < span.end for span in spans)]
+    def _words(self, channel: int) -> Iterator[Word]:
+        return (word for result in self.recording.results if result.channel == channel for word in result.words)
 
     def _covered(self, channel: int) -> list[Span]:
         finals = [Span(result.start, result.end) for result in self.recording.results if result.channel == channel]

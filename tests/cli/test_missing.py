@@ -89,11 +89,11 @@ class TestPieces:
         assert pieces(heard, [Span(1.0, 5.0)], []) == [heard]
 
     def test_known_words_before_and_after_are_cut_off(self) -> None:
-        """A word belongs where its middle is; the end of an utterance belongs to the last words."""
+        """Also where they reach into it a little; the end of an utterance belongs to the last words."""
         words = [("one", 0.0, 1.1), ("two", 1.1, 2.0), ("three", 2.0, 2.9), ("four", 2.9, 4.0)]
         heard = final("One, two, three, four.", 0.0, 4.0, words=words, speech_final=True)
 
-        (piece,) = pieces(heard, [Span(1.0, 3.0)], [])
+        (piece,) = pieces(heard, [Span(1.0, 3.0)], [Word("one", 0.0, 1.0), Word("four", 3.0, 4.0)])
 
         assert isinstance(piece, Results)
         assert (piece.start, piece.end, piece.transcript, piece.speech_final) == (1.0, 3.0, "two three", False)
@@ -114,6 +114,14 @@ class TestPieces:
         (piece,) = pieces(heard, [Span(1.0, 3.0)], [Word("two", 0.8, 1.1)])
 
         assert word_times(piece) == [("three", 1.2, 2.0)]
+
+    def test_a_word_that_a_final_cut_off_is_taken_once(self) -> None:
+        """A final may end in the midst of a word and leave it to the next: most of it lies where nothing is missing."""
+        heard = final("two three", 0.5, 4.0, words=[("two", 0.5, 1.1), ("three", 1.9, 2.2)])
+
+        first, second = pieces(heard, [Span(1.0, 2.0), Span(2.05, 4.0)], [Word("one", 0.1, 0.55)])
+
+        assert (word_times(first), word_times(second)) == ([("two", 0.5, 1.1)], [("three", 1.9, 2.2)])
 
     def test_scripts_without_spaces_stay_so(self) -> None:
         """The text is joined as the service joined it."""
