@@ -211,7 +211,8 @@ class AudioRejected(StreamClientError):
 
     default_hint = (
         "Raw audio needs encoding, sample_rate and channels that match it; "
-        "audio in a container (WAV, Ogg, WebM, MP3) needs none of them, but all of it from its first byte."
+        "audio in a container (WAV, Ogg, WebM, MP3) needs none of them, but all of it from its first byte. "
+        "What the service does not know can be converted: ffmpeg -i FILE file.wav."
     )
 
     def __init__(self, message: str = "", *, code: int | None = None, reason: str = "", **facts: Any) -> None:

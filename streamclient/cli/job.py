@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +241,10 @@ class Job:
 
 @define(eq=False)
 class Reporter:
-    """The plugin that feeds screen and writers. What a writer raises is kept and raised at the end."""
+    """The plugin that feeds screen and writers. A writer that raises is left out from then on.
+
+    The first error is raised at the end.
+    """
 
     job: Job
     writers: Sequence[Writer]
@@ -276,8 +278,7 @@ class Reporter:
         self._unfinished.pop(utterance.channel, None)
         multichannel = bool(getattr(stream.options, "multichannel", False))
         self.job.plan.screen.caption(self.job.number, caption(utterance, multichannel=multichannel))
-        for writer in self.writers:
-            self._attempt(partial(writer.utterance, utterance))
+        self._each(lambda writer: writer.utterance(utterance))
 
     @hookimpl
     def on_disconnect(self, error: StreamClientError, retry_in: float) -> None:
@@ -300,26 +301,27 @@ class Reporter:
         Raises:
             StreamClientError: something could not be written, now or before.
         """
-        for writer in self.writers:
-            self._attempt(partial(writer.end, transcript))
+        self._each(lambda writer: writer.end(transcript))
         if self._failure is not None:
             raise self._failure
 
     def _hear(self, result: Results | TurnInfo, *, final: bool) -> None:
-        for writer in self.writers:
-            self._attempt(partial(writer.hear, result, final=final))
+        self._each(lambda writer: writer.hear(result, final=final))
 
     def _show(self, channel: int, interim: str) -> None:
         self.job.plan.screen.interim(self.job.number, f"{self._unfinished.get(channel, '')} {interim}")
 
-    def _attempt(self, write: Callable[[], None]) -> None:
-        if self._failure is not None:
-            return
+    def _each(self, write: Callable[[Writer], None]) -> None:
+        self.writers = [writer for writer in self.writers if self._writes(writer, write)]
+
+    def _writes(self, writer: Writer, write: Callable[[Writer], None]) -> bool:
         try:
-            write()
+            write(writer)
         except StreamClientError as error:
-            self._failure = error
+            self._failure = self._failure or error
             self.job.plan.interrupt.stop()
+            return False
+        return True
 
 
 def _channel(result: Results | TurnInfo) -> int:

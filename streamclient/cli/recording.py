@@ -15,6 +15,7 @@ from streamclient.errors import StreamClientError
 from streamclient.messages import Alternative, Results, TurnInfo, UtteranceEnd, Word
 from streamclient.sources.chunks import cannot_read, checked_path
 from streamclient_plugins.audio_file import SUFFIXES
+from streamclient_plugins.jsonl_schema import VERSION
 
 __all__ = ["Recording", "lines_of", "read_recording"]
 
@@ -91,6 +92,11 @@ def read_recording(lines: Path) -> Recording:
     about = next((event for event in events if event["event"] == "recording"), None)
     if about is None:
         raise _no_recording(f"No line of {lines} says what was recorded")
+    if about.get("v", VERSION) != VERSION:
+        raise StreamClientError(
+            f"{lines} has lines of version {about['v']}, and this streamclient reads version {VERSION}",
+            hint="Update streamclient.",
+        )
     try:
         return _recording(lines, about, events)
     except (LookupError, TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from streamclient.audio import BYTES_PER_SAMPLE, Span
 from streamclient.errors import AudioRejected, StreamClientError
-from streamclient.sources import open_source
+from streamclient.sources import AudioSource, open_source
 from streamclient.sources.chunks import cannot_read, checked_path
 from streamclient.sources.decode import decoded
 from streamclient.sources.errors import MissingExtra, SourceError
@@ -26,6 +26,7 @@ SIGNATURE_BYTES = 64
 LENGTH_UNKNOWN = 0x7FFFFF00
 """A header that was written before its audio declares about 2 or 4 GiB."""
 
+WAV_FORMAT = struct.Struct("<HHIIHH")
 WAV_FORMATS = {(1, 16): "linear16", (3, 32): "linear32", (6, 8): "alaw", (7, 8): "mulaw"}
 """By format tag and bits of a sample."""
 
@@ -83,7 +84,7 @@ def open_track(path: Path, notice: Callable[[str], None]) -> Track | None:
         notice: is told what the user should know.
 
     Raises:
-        SourceError: there is no such file, or it cannot be read.
+        SourceError: there is no such file, or it cannot be read, or is empty, or its header is damaged.
     """
     checked_path(path)
     try:
@@ -95,12 +96,13 @@ def open_track(path: Path, notice: Callable[[str], None]) -> Track | None:
         return track
     with file:
         file.seek(0)
-        container = container_suffix(file.read(SIGNATURE_BYTES))
+        start = file.read(SIGNATURE_BYTES)
     reason = "it is in no container that is known here"
     # What is no container looks like one to FFmpeg sometimes.
-    if container == path.suffix:
+    if not start or container_suffix(start) == path.suffix:
+        source = open_source(str(path))  # which says what is wrong with its first bytes
         try:
-            return _decoded_track(path, notice)
+            return _decoded_track(source, path, notice)
         except (MissingExtra, AudioRejected) as error:
             reason = error.message
     notice(f"{path.name} is sent as a whole, because it cannot be cut: {reason}")
@@ -126,14 +128,16 @@ def _wav_track(file: IO[bytes]) -> Track | None:
 
 
 def _wav_format(chunk: bytes) -> RawFormat | None:
-    tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:16])
+    if len(chunk) < WAV_FORMAT.size:  # a full disk or a crash cut it short
+        return None
+    tag, channels, rate, _, _, bits = WAV_FORMAT.unpack_from(chunk)
     encoding = WAV_FORMATS.get((tag, bits))
     return RawFormat(encoding, rate, channels) if encoding and rate and channels else None
 
 
-def _decoded_track(path: Path, notice: Callable[[str], None]) -> Track:
+def _decoded_track(audio: AudioSource, path: Path, notice: Callable[[str], None]) -> Track:
     """Decode all of it into a temporary file; of one that was cut short or damaged, what is there."""
-    with closing(decoded(open_source(str(path)))) as source:
+    with closing(audio), closing(decoded(audio)) as source:
         assert source.raw is not None
         file = tempfile.TemporaryFile(prefix="streamclient-")  # noqa: SIM115 - the track's
         try:

@@ -156,3 +156,24 @@ class TestWhatIsNoRecording:
         assert run(["recover", str(lines)]) == 1
 
         assert "call.wav" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("size", "said"), [(0, "call.wav is empty"), (20, "WAV header is damaged or cut short")])
+    def test_audio_without_its_header_is_told(self, tmp_path: Path, capsys: Capture, size: int, said: str) -> None:
+        """Nothing is sent, and nothing is said to be complete."""
+        lines = record(tmp_path, audio(BLOCKS))
+        os.truncate(tmp_path / "call.wav", size)
+        before = lines.read_bytes()
+
+        assert run(["recover", str(lines)]) == 5
+
+        assert said in capsys.readouterr().err
+        assert lines.read_bytes() == before
+
+    def test_lines_of_another_version_are_not_misread(self, tmp_path: Path, capsys: Capture) -> None:
+        """The version counts up when a reader of older lines would misunderstand."""
+        lines = record(tmp_path, audio(BLOCKS))
+        lines.write_bytes(lines.read_bytes().replace(b'"v":1', b'"v":2'))
+
+        assert run(["recover", str(lines)]) == 1
+
+        assert "has lines of version 2" in capsys.readouterr().err

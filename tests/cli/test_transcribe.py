@@ -189,6 +189,19 @@ def test_directory_of_others_is_said_before_the_audio_is_sent(wav: str, capsys: 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_file_that_fails_takes_no_other_with_it(wav: str, capsys: Capture) -> None:
+    """Each of the other formats has all that was transcribed."""
+    Path("talk.txt").symlink_to("/dev/full")
+    with serving(HELLO) as service:
+        formats = ["-f", "txt", "-f", "json", "-f", "srt"]
+        code, _, err = invoke(capsys, ["transcribe", wav, *formats, "--overwrite", "--url", service.url])
+    assert code == 1
+    assert "talk.txt cannot be written: No space left on device." in err
+    assert json.loads(Path("talk.json").read_text())["text"] == "hello there good bye"
+    assert "hello there good bye" in Path("talk.srt").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_file_on_a_full_disk_is_one_sentence(wav: str, capsys: Capture) -> None:
     """The file is closed without a second complaint."""
     with serving(HELLO) as service:
