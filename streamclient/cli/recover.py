@@ -230,7 +230,8 @@ class Work:
         code = self._transcribe()
         left = self._recovery.gaps()
         if left:
-            self._screen.notice(f"still missing: {_shown(left)}; the same command goes on from there")
+            what_next = "the same command goes on from there" if self._recovery.audible() else "there is no audio of it"
+            self._screen.notice(f"still missing: {_shown(left)}; {what_next}")
             return code or PARTLY
         if code:
             return code

@@ -103,12 +103,16 @@ class Recovery:
         """By channel: the spans without a transcript."""
         if self.recording.complete:
             return {}
-        spans = {channel: missing_spans(self._covered(channel), self.duration) for channel in self._channels}
+        spans = {channel: missing_spans(self._covered(channel), self._known_until) for channel in self._channels}
         return {channel: found for channel, found in spans.items() if found}
 
     def gaps(self) -> list[Span]:
         """The spans without a transcript of some channel."""
         return united(span for spans in self.missing().values() for span in spans)
+
+    def audible(self) -> list[Span]:
+        """Of these, what there is audio of: where the disk was full, there is none."""
+        return [Span(gap.start, min(gap.end, self.duration)) for gap in self.gaps() if gap.start < self.duration]
 
     def run(self, connect: Connect, send: Send) -> None:
         """Transcribe what is missing, span by span. What is heard is added to the recording even if more fails.
@@ -117,7 +121,7 @@ class Recovery:
             StreamClientError: a stream failed, or the lines cannot be written.
         """
         words = [word for result in self.recording.results for word in result.words]
-        for span in replays(self.gaps(), words, self.duration):
+        for span in replays(self.audible(), words, self.duration):
             if not self._hear(span, connect, send):
                 return
 
@@ -127,8 +131,7 @@ class Recovery:
         assembler = dialect_for(self.options).assembler()
         utterances = [utterance for one in heard for utterance in assembler.receive(one)]
         gaps = self.gaps()
-        ends = [result.end for result in self.recording.results]
-        duration = self.duration if self.track else max(ends, default=0.0)
+        duration = self._known_until if self.track else self._heard_until
         return Transcript(
             utterances=(*utterances, *assembler.finish()),
             duration=duration,
@@ -175,7 +178,7 @@ class Recovery:
             for one in in_order(heard)
             for piece in pieces(one, missing.get(one.channel, ()), known.get(one.channel, ()))
         ]
-        filled = [gap for gap in self.gaps() if span and span.start <= gap.start and gap.end <= span.end]
+        filled = [gap for gap in self.audible() if span and span.start <= gap.start and gap.end <= span.end]
         self.recording = attrs.evolve(
             self.recording,
             heard=(*self.recording.heard, *found),
@@ -195,6 +198,14 @@ class Recovery:
     def _covered(self, channel: int) -> list[Span]:
         finals = [Span(result.start, result.end) for result in self.recording.results if result.channel == channel]
         return [*finals, *self.recording.recovered]
+
+    @property
+    def _heard_until(self) -> float:
+        return max((result.end for result in self.recording.results), default=0.0)
+
+    @property
+    def _known_until(self) -> float:
+        return max(self.duration, self._heard_until)
 
     @property
     def _channels(self) -> range:

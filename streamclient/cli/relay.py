@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamclient.cli.exits import DONE, Verbosity
+from streamclient.cli.logs import log_to
 from streamclient.cli.options import GroupedCommand, config_option, grouped
 from streamclient.cli.screen import Screen
 from streamclient.cli.signals import Interrupt
@@ -99,6 +100,7 @@ def _relay(upstream: str, options: dict[str, Any]) -> int:
     schedule = _faults(options["faults"])
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
+        stack.enter_context(log_to(screen, options["verbose"]))
         recorders: list[Callable[[Entry], None]] = [Notices(screen)]
         if options["cassette"]:
             recorders.append(stack.enter_context(CassetteWriter(options["cassette"], options["audio"])))

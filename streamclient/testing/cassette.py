@@ -7,10 +7,12 @@ The first line says what the file is. Every other line is one `streamclient.test
 import base64
 import hashlib
 import json
+import logging
 import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from math import inf
 from pathlib import Path
@@ -38,6 +40,8 @@ from streamclient.testing.faults import Close, Refuse
 
 __all__ = ["Cassette", "CassetteError", "CassetteWriter", "RecordedConnection"]
 
+log = logging.getLogger("streamclient.testing")
+
 VERSION = 1
 KINDS: Mapping[str, type[Any]] = {
     kind.__name__.lower(): kind for kind in (Requested, Accepted, Refused, Audio, Control, Said, Closed, Ended)
@@ -64,7 +68,7 @@ class CassetteWriter:
 
     Credentials are left out: of headers only harmless ones are kept, and the key a client came with is removed
     wherever else it occurs. What was said is kept, so a cassette holds the transcript; with ``audio="hash"`` it does
-    not hold the voices.
+    not hold the voices. When the disk is full, the cassette ends there, and what is relayed goes on; `close` tells it.
 
     Args:
         path: of the file, which must not exist.
@@ -80,25 +84,36 @@ class CassetteWriter:
         self._secrets: defaultdict[int, set[str]] = defaultdict(set)
         self._hashes: defaultdict[int, Any] = defaultdict(hashlib.sha256)
         self._lock = threading.Lock()
+        self._failure: CassetteError | None = None
         try:
             self._file: IO[str] = self.path.open("x", encoding="utf-8")
         except FileExistsError:
             raise CassetteError(f"{self.path} exists", hint="Choose another name, or move it away.") from None
         except OSError as error:
-            raise CassetteError(f"{self.path} cannot be written: {error.strerror}") from error
+            raise self._cannot_be_written(error) from error
         created = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         self._write({"cassette": VERSION, "by": f"streamclient {__version__}", "created": created, "audio": audio})
+        if self._failure is not None:
+            raise self._failure
 
     def __call__(self, entry: Entry) -> None:
         """Write one line; any thread may call."""
         with self._lock:
             if not self._file.closed:
                 self._write(self._line(entry))
+                if self._failure is not None:
+                    log.error("%s", self._failure)
 
     def close(self) -> None:
-        """Close the file; what happens later is not recorded."""
+        """Close the file; what happens later is not recorded.
+
+        Raises:
+            CassetteError: not everything could be written.
+        """
         with self._lock:
             self._file.close()
+        if self._failure is not None:
+            raise self._failure
 
     def __enter__(self) -> "CassetteWriter":
         return self
@@ -134,8 +149,17 @@ class CassetteWriter:
         return fields
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._failure = self._cannot_be_written(error)
+            self._failure.__cause__ = error
+            with suppress(OSError):  # it tries to write the rest of the line
+                self._file.close()
+
+    def _cannot_be_written(self, error: OSError) -> CassetteError:
+        return CassetteError(f"{self.path} cannot be written: {error.strerror}")
 
 
 def _secrets_in(request: Requested) -> set[str]:

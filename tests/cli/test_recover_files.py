@@ -15,10 +15,12 @@ from streamclient import ListenOptions, Transcript
 from streamclient.cli import run
 from streamclient.cli.output import FORMATS
 from streamclient.cli.recover import alone_with
+from streamclient_plugins.jsonl import JsonLines
 from streamclient_plugins.jsonl_schema import SCHEMA
 from streamclient_plugins.record import Record
 from tests.plugins.conftest import View
 from tests.support.encode import KINDS, Kind, encode
+from tests.support.messages import final
 from tests.support.positions import RATE, audio, spoken
 from tests.support.recorder import hearing, options
 from tests.support.recovering import BLOCKS, GAP_FROM, SECONDS, Capture, assert_complete, events, record, recovered
@@ -168,6 +170,24 @@ class TestWhatIsNoRecording:
 
         assert said in capsys.readouterr().err
         assert lines.read_bytes() == before
+
+    def test_what_has_neither_audio_nor_words_stays_missing(self, tmp_path: Path, capsys: Capture) -> None:
+        """A full disk has cost the audio from there on, and the line of a final; a later line was shorter."""
+        lines = record(tmp_path, audio(BLOCKS))
+        plugin = JsonLines(path=str(lines), existing="append")
+        plugin.on_open(View(options=options()))
+        plugin.on_final(View(options=options()), final("", SECONDS + 1.0, SECONDS + 2.0))
+        plugin.on_close(View(options=options()), Transcript())
+        with serving(hearing(Random(11))) as service:
+            assert run(["recover", str(lines), "--url", service.url, "-f", "json"]) == 6
+            captured = capsys.readouterr()
+            assert run(["recover", str(lines), "--url", service.url, "-f", "json"]) == 6
+
+        document = json.loads(captured.out)
+        assert (document["complete"], document["duration"]) == (False, SECONDS + 2.0)
+        assert document["gaps"] == [{"start": SECONDS, "end": SECONDS + 1.0}]
+        assert "still missing: 4.0 to 5.0 s; there is no audio of it" in captured.err
+        assert len(service.calls) == 1
 
     def test_lines_of_another_version_are_not_misread(self, tmp_path: Path, capsys: Capture) -> None:
         """The version counts up when a reader of older lines would misunderstand."""

@@ -355,6 +355,36 @@ def test_no_file_is_overwritten(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "mine"
 
 
+FULL_DISK = """
+import resource, sys
+from streamclient.testing import CassetteError, CassetteWriter, DeepgramServer, spoken
+from streamclient import ListenOptions, transcribe
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+writer = CassetteWriter(sys.argv[1])
+with DeepgramServer(recorders=[writer]) as server:
+    options = ListenOptions(encoding="linear16", sample_rate=16000)
+    print(transcribe(spoken("please book", "table nine"), options, url=server.url).text)
+    server.relay.wait_for_ends()
+try:
+    writer.close()
+except CassetteError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_a_full_disk_ends_the_cassette_and_nothing_else(path: Path) -> None:
+    """Who is recorded gets every word; what was written before can be played; the end of it is told at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[0] == "please book table nine"
+    assert f"{path} cannot be written: File too large" in done.stdout
+    assert done.stderr.splitlines() == done.stdout.splitlines()[1:]
+    assert len(Cassette.read(path).connections) == 1
+
+
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     """Rather than an OSError."""
     with pytest.raises(CassetteError, match="cannot be written"):
