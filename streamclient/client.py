@@ -14,7 +14,7 @@ from attrs import frozen
 from streamclient import __version__
 from streamclient.core.opening import Opening
 from streamclient.core.protocol import Protocol
-from streamclient.errors import CloseTimeout, ConnectTimeout, OptionsError, PluginOverrun
+from streamclient.errors import CloseTimeout, ConnectTimeout, OptionsError, PluginOverrun, hides_arguments
 from streamclient.events import Closed, Event, StreamState, StreamStats, Transcript
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.plugins import load_plugins
@@ -141,6 +141,7 @@ class StreamClient:
         PluginError: a plugin cannot be found, loaded or configured.
     """
 
+    @hides_arguments
     def __init__(
         self,
         options: ListenOptions | FluxOptions,

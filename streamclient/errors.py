@@ -24,8 +24,10 @@
 Every error can be pickled, says in ``hint`` what to do next, and never holds a key or token.
 """
 
+from collections.abc import Callable
 from copy import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from streamclient.audio import Span
 
@@ -55,6 +57,8 @@ __all__ = [
 
 
 T = TypeVar("T", bound="StreamClientError")
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 
 class StreamClientError(Exception):
@@ -291,3 +295,20 @@ def words_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def hides_arguments(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Let the errors of a function that is given a key begin where it was called.
+
+    Error pages and error trackers show what the frames of a traceback hold, which here includes the key.
+    """
+
+    @wraps(function)
+    def called(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        try:
+            return function(*args, **kwargs)
+        except (StreamClientError, TypeError) as error:
+            del args, kwargs
+            raise error.with_traceback(None)  # noqa: B904 - the same error, without the frames
+
+    return called

@@ -63,7 +63,7 @@ def transcribe(source: AudioInput, options: ListenOptions | FluxOptions | None =
         Exception: whatever reading the source raised.
     """
     chunks = _chunks(source)
-    with _named(source), StreamClient(options or ListenOptions(), **client) as opened:
+    with _named(source), _made(options, client) as opened:
         for chunk in chunks:
             opened.send(chunk)
         return opened.close()
@@ -87,7 +87,7 @@ def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = Non
         StreamClientError: the stream failed; the error says how.
         Exception: whatever reading the source raised.
     """
-    opened = StreamClient(options or ListenOptions(), **client)
+    opened = _made(options, client)
     events = opened.events()  # from now on nothing is left out
     feeder = _Feeder(opened, source)
     try:
@@ -99,6 +99,14 @@ def stream(source: AudioInput, options: ListenOptions | FluxOptions | None = Non
     finally:
         if opened.state not in (StreamState.CLOSED, StreamState.FAILED):
             opened.abort()
+
+
+def _made(options: ListenOptions | FluxOptions | None, arguments: dict[str, Any]) -> StreamClient:
+    """A client of these arguments, of which nothing is left: error pages show what frames hold, and one is the key."""
+    try:
+        return StreamClient(options or ListenOptions(), **arguments)
+    finally:
+        arguments.clear()
 
 
 class _Feeder:

@@ -7,5 +7,5 @@ INSTALLED_APPS = [
 
 STREAMCLIENT = {
     "OPTIONS": {"model": "nova-3", "smart_format": True},
-    "PLUGINS": ["log", "webhook"],
+    "PLUGINS": ["log"],
 }

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from streamclient.client import StreamClient
-from streamclient.errors import OptionsError
+from streamclient.errors import OptionsError, hides_arguments
 from streamclient.hook_calls import hook_scope
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.plugin_options import nearest
@@ -89,6 +89,7 @@ class ScopedClient(StreamClient):
         **arguments: of a client.
     """
 
+    @hides_arguments
     def __init__(self, scope: Scope, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._scope = scope

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streamclient.client import StreamClient
+from streamclient.errors import hides_arguments
 from streamclient.integrations.configuration import ScopedClient, client_arguments, read_configuration
 from streamclient.integrations.sse import HEADERS, MEDIA_TYPE, ServerSentEvents
 from streamclient.options import FluxOptions, ListenOptions
@@ -37,6 +38,7 @@ class Transcription:
         """Make this the extension ``streamclient`` of an application."""
         app.extensions["streamclient"] = self
 
+    @hides_arguments
     def connect(
         self, options: ListenOptions | FluxOptions | None = None, *, plugins: Iterable[object | str] = (), **client: Any
     ) -> StreamClient:
@@ -55,6 +57,7 @@ class Transcription:
         """
         return ScopedClient(_application().app_context, **_arguments(options, plugins, client))
 
+    @hides_arguments
     def sse(
         self,
         source: AudioInput,

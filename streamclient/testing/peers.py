@@ -1,5 +1,6 @@
 """One end of a relayed connection: a non-blocking socket and the websocket protocol on it, without a thread."""
 
+import logging
 import socket
 import ssl
 import struct
@@ -14,7 +15,10 @@ from websockets.uri import parse_uri
 
 from streamclient.testing.entries import Closed
 
-__all__ = ["Arrived", "ClientSide", "Peer", "ServerSide"]
+__all__ = ["Arrived", "ClientSide", "Peer", "ServerSide", "library_log"]
+
+library_log = logging.getLogger("streamclient.testing.websockets")
+library_log.setLevel(logging.CRITICAL)  # it tells each connection twice, and the key to who logs at DEBUG
 
 READ_BYTES = 65536
 CONNECT_TIMEOUT = 10.0
@@ -151,7 +155,9 @@ class ClientSide(Peer):
 
     def __init__(self, sock: socket.socket) -> None:
         self._subprotocol: str | None = None
-        self.server_protocol = ServerProtocol(select_subprotocol=lambda *_: self._choice(), max_size=None)
+        self.server_protocol = ServerProtocol(
+            select_subprotocol=lambda *_: self._choice(), max_size=None, logger=library_log
+        )
         super().__init__(sock, self.server_protocol, "client")
 
     def answer(self, request: Request, response: Response) -> None:
@@ -187,7 +193,7 @@ class ServerSide(Peer):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if uri.secure:
             sock = ssl.create_default_context().wrap_socket(sock, server_hostname=uri.host)
-        protocol = ClientProtocol(uri, subprotocols=_offered(request) or None, max_size=None)
+        protocol = ClientProtocol(uri, subprotocols=_offered(request) or None, max_size=None, logger=library_log)
         super().__init__(sock, protocol, "server")
         ours = protocol.connect()
         for name, value in _headers(request):

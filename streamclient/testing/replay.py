@@ -34,12 +34,11 @@ from streamclient.testing.cassette import Cassette, RecordedConnection
 from streamclient.testing.entries import Accepted, Audio, Closed, Control, Ended, Happening, Refused, Requested, Said
 from streamclient.testing.listening import MOST_CONNECTIONS, listen_here
 from streamclient.testing.mishaps import control_type
+from streamclient.testing.peers import library_log
 
 __all__ = ["ReplayServer"]
 
 log = logging.getLogger("streamclient.testing")
-library_log = logging.getLogger("streamclient.testing.websockets")
-library_log.setLevel(logging.CRITICAL)  # it tells each connection twice
 PATIENCE = 5.0
 NO_CODE = 1005
 

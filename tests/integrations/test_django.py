@@ -24,6 +24,7 @@ settings.configure(
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite", "CONN_MAX_AGE": None}},
     ROOT_URLCONF="__main__",
     ALLOWED_HOSTS=["testserver"],
+    SECRET_KEY="of Django",
     STREAMCLIENT=json.loads(sys.argv[1]),
 )
 django.setup()
@@ -119,6 +120,28 @@ gone.set()
         assert [name for name, _ in messages(done.stdout.encode())] == ["open", "final", "utterance", "close"]
         assert done.stdout.splitlines()[-1] == "text/event-stream no-store no"
         assert len(service.calls) == 3
+
+    def test_the_error_page_does_not_show_the_key(self, tmp_path: Path) -> None:
+        """With ``DEBUG`` it shows what every frame holds, whatever is wrong: the settings, or the key itself."""
+        program = """
+from django.test import Client, override_settings
+from django.urls import path
+
+def connecting(request):
+    with connect():
+        pass
+
+urlpatterns += [path("connect", connecting), path("sse", lambda request: sse(bytes(32000)))]
+good = settings.STREAMCLIENT
+key = good["API_KEY"].encode()
+for wrong in ({}, {"OPTION": 1}, {"OPTIONS": {"modell": 1}}, {"TIMEOUTS": 3}, {"PLUGINS": ["nothing"]}):
+    with override_settings(DEBUG=True, STREAMCLIENT={**good, **wrong}):
+        for page in ("/connect", "/sse"):
+            answer = Client(raise_request_exception=False).get(page)
+            print(answer.status_code, b"Traceback" in answer.content, key in answer.content)
+"""
+        done = run(program, tmp_path, URL="ws://127.0.0.1:1", OPTIONS=RAW, API_KEY="the-key")
+        assert done.stdout.splitlines() == ["500 True False"] * 10, done.stderr
 
 
 WRONG: list[tuple[Any, str]] = [

@@ -1,5 +1,6 @@
 """What stands between clients and a server: what it carries, remembers and tells, and how it ends."""
 
+import logging
 import socket
 import ssl
 import struct
@@ -51,6 +52,14 @@ def test_a_relay_without_faults_changes_nothing(server: DeepgramServer) -> None:
     assert call.messages[-1]["type"] == "Metadata"
     assert call.messages[-1]["request_id"] == call.request_id
     assert call.ended == "closed"
+
+
+def test_the_key_is_in_no_log(server: DeepgramServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even at DEBUG, where the library below would tell every header it reads and writes, twice."""
+    with caplog.at_level(logging.DEBUG), StreamClient(OPTIONS, api_key="the-key", url=server.url) as client:
+        client.send(SPEECH)
+    assert server.call.headers["authorization"] == "Token the-key"
+    assert "the-key" not in caplog.text
 
 
 def test_how_it_ended_is_known_when_the_client_has_seen_it(server: DeepgramServer) -> None:

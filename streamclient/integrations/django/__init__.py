@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from streamclient.client import StreamClient
-from streamclient.errors import OptionsError
+from streamclient.errors import OptionsError, hides_arguments
 from streamclient.integrations.configuration import ScopedClient, client_arguments, read_configuration
 from streamclient.integrations.sse import HEADERS, MEDIA_TYPE, ServerSentEvents
 from streamclient.options import FluxOptions, ListenOptions
@@ -28,6 +28,7 @@ except ImportError as error:
 __all__ = ["client_arguments_of", "configuration", "connect", "hooks_of_models", "sse"]
 
 
+@hides_arguments
 def connect(
     options: ListenOptions | FluxOptions | None = None, *, plugins: Iterable[object | str] = (), **client: Any
 ) -> StreamClient:
@@ -47,6 +48,7 @@ def connect(
     return ScopedClient(hooks_of_models, **client_arguments_of(options, plugins, client))
 
 
+@hides_arguments
 def sse(
     source: AudioInput,
     options: ListenOptions | FluxOptions | None = None,
