@@ -29,6 +29,7 @@ __all__ = [
     "ConfiguredPlugin",
     "FoundPlugin",
     "LoadedPlugin",
+    "as_list",
     "configure_plugin",
     "find_plugins",
     "load_plugins",
@@ -130,15 +131,24 @@ def load_plugins(specs: Iterable[object | str]) -> tuple[LoadedPlugin, ...]:
     Raises:
         PluginError: one cannot be found, loaded or configured, has no hooks or a wrong one, or is there twice.
     """
-    if isinstance(specs, str):
-        raise PluginError(f"plugins={specs!r} is one text, not a list", hint=f"Write plugins=[{specs!r}].")
-    if not isinstance(specs, Iterable):
-        raise PluginError(f"plugins={specs!r} is not a list", hint="Leave it out, or write plugins=[...].")
-    specs = list(specs)
+    specs = as_list(specs)
     _refuse_twins(specs)
     made = [_resolve(spec) for spec in specs]
     names = _unique([name for name, _, _ in made])
     return tuple(LoadedPlugin(name, plugin, lane) for name, (_, plugin, lane) in zip(names, made, strict=True))
+
+
+def as_list(specs: Iterable[object | str]) -> list[object | str]:
+    """The plugins that somebody has written down.
+
+    Raises:
+        PluginError: it is one text, whose letters are no plugins, or no list at all.
+    """
+    if isinstance(specs, str):
+        raise PluginError(f"plugins={specs!r} is one text, not a list", hint=f"Write plugins=[{specs!r}].")
+    if not isinstance(specs, Iterable):
+        raise PluginError(f"plugins={specs!r} is not a list", hint="Leave it out, or write plugins=[...].")
+    return list(specs)
 
 
 def _refuse_twins(specs: list[object]) -> None:

@@ -11,11 +11,24 @@ from streamclient.errors import OptionsError, hides_arguments
 from streamclient.hook_calls import hook_scope
 from streamclient.options import FluxOptions, ListenOptions
 from streamclient.plugin_options import nearest
+from streamclient.plugins import as_list
 
-__all__ = ["ARGUMENTS", "Scope", "ScopedClient", "as_options", "client_arguments", "hooks_within", "read_configuration"]
+__all__ = [
+    "ARGUMENTS",
+    "Asked",
+    "Scope",
+    "ScopedClient",
+    "as_options",
+    "client_arguments",
+    "hooks_within",
+    "read_configuration",
+]
 
 ARGUMENTS = ("access_token", "api_key", "buffer", "options", "plugins", "reconnect", "timeouts", "transport", "url")
 """What settings may give: the arguments of a client."""
+
+Asked = ListenOptions | FluxOptions | Mapping[str, Any]
+"""What is asked of the service: options, or a mapping by their names."""
 
 Scope = Callable[[], AbstractContextManager[object]]
 """Makes what every call of a hook is wrapped in."""
@@ -44,23 +57,24 @@ def read_configuration(settings: Mapping[str, Any], prefix: str, place: str) -> 
 
 def client_arguments(
     configured: Mapping[str, Any],
-    options: ListenOptions | FluxOptions | None,
+    options: Asked | None,
     plugins: Iterable[object | str],
     client: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The arguments for one client: those of a call before those of the settings, but plugins of both.
 
     Raises:
-        OptionsError: the options of the settings are wrong.
+        OptionsError: the options are wrong.
+        PluginError: the plugins are no list.
     """
     given = {**configured, **client}
-    given["options"] = options or as_options(configured.get("options", {}))
-    given["plugins"] = [*configured.get("plugins", ()), *plugins]
+    given["options"] = as_options(options or configured.get("options", {}))
+    given["plugins"] = as_list(configured.get("plugins", ())) + as_list(plugins)
     return given
 
 
 def as_options(configured: Any) -> ListenOptions | FluxOptions:
-    """Options as settings have them: as such, or as a mapping, of which the model says the version.
+    """Options as such, or as a mapping, as settings have them; the model says the version.
 
     Raises:
         OptionsError: they are wrong.
@@ -72,7 +86,7 @@ def as_options(configured: Any) -> ListenOptions | FluxOptions:
         _require_known(configured, tuple(attrs.fields_dict(kind)))
         return kind(**configured)
     except (TypeError, AttributeError) as error:
-        raise OptionsError(f"The options of the settings must be options, or a mapping by name: {error}") from error
+        raise OptionsError(f"The options must be options, or a mapping by name: {error}") from error
 
 
 def _require_known(names: Iterable[str], known: tuple[str, ...]) -> None:

@@ -5,9 +5,8 @@ from typing import Any
 
 from streamclient.client import StreamClient
 from streamclient.errors import hides_arguments
-from streamclient.integrations.configuration import ScopedClient, client_arguments, read_configuration
+from streamclient.integrations.configuration import Asked, ScopedClient, client_arguments, read_configuration
 from streamclient.integrations.sse import HEADERS, MEDIA_TYPE, ServerSentEvents
-from streamclient.options import FluxOptions, ListenOptions
 from streamclient.shortcuts import AudioInput
 
 try:
@@ -40,14 +39,14 @@ class Transcription:
 
     @hides_arguments
     def connect(
-        self, options: ListenOptions | FluxOptions | None = None, *, plugins: Iterable[object | str] = (), **client: Any
+        self, options: Asked | None = None, *, plugins: Iterable[object | str] = (), **client: Any
     ) -> StreamClient:
         """A client for one stream, to be used in ``with``, which opens and closes it.
 
         Its hooks run within an application context of their own, each call.
 
         Args:
-            options: what to ask of the service; default ``STREAMCLIENT_OPTIONS``.
+            options: what to ask of the service, instead of ``STREAMCLIENT_OPTIONS``.
             plugins: beside those of ``STREAMCLIENT_PLUGINS``.
             **client: further arguments of ``StreamClient``, instead of those of the configuration.
 
@@ -61,7 +60,7 @@ class Transcription:
     def sse(
         self,
         source: AudioInput,
-        options: ListenOptions | FluxOptions | None = None,
+        options: Asked | None = None,
         *,
         plugins: Iterable[object | str] = (),
         **client: Any,
@@ -73,7 +72,7 @@ class Transcription:
 
         Args:
             source: the audio; for an upload, ``request.stream``.
-            options: what to ask of the service; default ``STREAMCLIENT_OPTIONS``.
+            options: what to ask of the service, instead of ``STREAMCLIENT_OPTIONS``.
             plugins: beside those of ``STREAMCLIENT_PLUGINS``.
             **client: further arguments of ``StreamClient``, instead of those of the configuration.
 
@@ -90,8 +89,6 @@ def _application() -> Flask:
     return app
 
 
-def _arguments(
-    options: ListenOptions | FluxOptions | None, plugins: Iterable[object | str], client: Mapping[str, Any]
-) -> dict[str, Any]:
+def _arguments(options: Asked | None, plugins: Iterable[object | str], client: Mapping[str, Any]) -> dict[str, Any]:
     configured = read_configuration(current_app.config, "STREAMCLIENT_", "The configuration")
     return client_arguments(configured, options, plugins, client)

@@ -1,5 +1,6 @@
 """The Flask integration: in Flask's own test client, and the example of the manual behind gunicorn."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from streamclient import (
     FluxOptions,
     ListenOptions,
     OptionsError,
+    PluginError,
     StreamClient,
     StreamState,
     StreamView,
@@ -87,6 +89,27 @@ class TestConfiguration:
 
         assert "model=nova-2" in service.call.path
         assert heard == ["closed", "closed"]
+
+    def test_a_request_can_ask_as_the_configuration_does(self, app: Flask, transcription: Transcription) -> None:
+        """With a mapping."""
+        asked = {"model": "nova-2", **RAW}
+        with (
+            serving(obedient(metadata())) as service,
+            app.app_context(),
+            transcription.connect(asked, url=service.url),
+        ):
+            pass
+
+        assert "model=nova-2" in service.call.path
+
+    def test_a_text_is_no_list_of_plugins(self, app: Flask, transcription: Transcription) -> None:
+        """Its letters are no plugins, wherever it stands."""
+        with app.app_context(), pytest.raises(PluginError, match=re.escape("Write plugins=['log']")):
+            transcription.connect(plugins="log")
+
+        app.config["STREAMCLIENT_PLUGINS"] = "log"
+        with app.app_context(), pytest.raises(PluginError, match=re.escape("Write plugins=['log']")):
+            transcription.connect()
 
     def test_nothing_is_connected_before_it_is_used(self, app: Flask, transcription: Transcription) -> None:
         """And each use has a client of its own."""

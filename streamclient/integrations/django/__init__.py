@@ -11,9 +11,8 @@ from typing import Any
 
 from streamclient.client import StreamClient
 from streamclient.errors import OptionsError, hides_arguments
-from streamclient.integrations.configuration import ScopedClient, client_arguments, read_configuration
+from streamclient.integrations.configuration import Asked, ScopedClient, client_arguments, read_configuration
 from streamclient.integrations.sse import HEADERS, MEDIA_TYPE, ServerSentEvents
-from streamclient.options import FluxOptions, ListenOptions
 from streamclient.shortcuts import AudioInput
 
 try:
@@ -29,15 +28,13 @@ __all__ = ["client_arguments_of", "configuration", "connect", "hooks_of_models",
 
 
 @hides_arguments
-def connect(
-    options: ListenOptions | FluxOptions | None = None, *, plugins: Iterable[object | str] = (), **client: Any
-) -> StreamClient:
+def connect(options: Asked | None = None, *, plugins: Iterable[object | str] = (), **client: Any) -> StreamClient:
     """A client for one stream, to be used in ``with``, which opens and closes it.
 
     Its hooks may use models: each call gives its database connections back.
 
     Args:
-        options: what to ask of the service; default ``STREAMCLIENT["OPTIONS"]``.
+        options: what to ask of the service, instead of ``STREAMCLIENT["OPTIONS"]``.
         plugins: beside those of ``STREAMCLIENT["PLUGINS"]``.
         **client: further arguments of ``StreamClient``, instead of those of the settings.
 
@@ -51,7 +48,7 @@ def connect(
 @hides_arguments
 def sse(
     source: AudioInput,
-    options: ListenOptions | FluxOptions | None = None,
+    options: Asked | None = None,
     *,
     plugins: Iterable[object | str] = (),
     **client: Any,
@@ -63,7 +60,7 @@ def sse(
 
     Args:
         source: the audio; for an upload, the request.
-        options: what to ask of the service; default ``STREAMCLIENT["OPTIONS"]``.
+        options: what to ask of the service, instead of ``STREAMCLIENT["OPTIONS"]``.
         plugins: beside those of ``STREAMCLIENT["PLUGINS"]``.
         **client: further arguments of ``StreamClient``, instead of those of the settings.
 
@@ -87,7 +84,7 @@ def configuration() -> dict[str, Any]:
 
 
 def client_arguments_of(
-    options: ListenOptions | FluxOptions | None, plugins: Iterable[object | str], client: Mapping[str, Any]
+    options: Asked | None, plugins: Iterable[object | str], client: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The arguments for one client: those of a call before those of the settings, but plugins of both."""
     return client_arguments(configuration(), options, plugins, client)
