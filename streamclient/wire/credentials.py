@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 
-from streamclient.errors import AuthenticationError, ConnectError, OptionsError
+from streamclient.errors import AuthenticationError, ConnectError, OptionsError, hides_arguments
 
 __all__ = ["Credentials"]
 
@@ -67,9 +67,11 @@ def _ask(access_token: Callable[[], str]) -> str:
     try:
         return _one_line("access_token", token)
     except OptionsError as error:
+        del token  # error pages show what frames hold
         raise ConnectError("The access_token callable returned no token") from error
 
 
+@hides_arguments
 def _one_line(name: str, secret: object) -> str:
     """The secret without the line end that a file brings along. Errors must not show it."""
     text = secret.strip() if isinstance(secret, str) else ""

@@ -9,7 +9,7 @@ from flask import Flask
 
 from streamclient import ListenOptions, StreamClient, StreamClientError, stream, transcribe
 from streamclient.integrations.flask import Transcription
-from streamclient.testing import DeepgramServer, Refuse, Reset, handshake
+from streamclient.testing import Close, DeepgramServer, Fault, Garbage, Refuse, Reset, handshake, messages
 
 KEY = "the-key-that-nobody-may-see"
 RAW: dict[str, Any] = {"encoding": "linear16", "sample_rate": 16000}
@@ -74,11 +74,20 @@ def test_nor_after_a_refusal(use: Callable[..., Any]) -> None:
     assert not [held for held in shown(caught.value) if KEY in held]
 
 
-@pytest.mark.parametrize("use", USES[1:], ids=["one", "many"])
-def test_nor_when_a_stream_breaks(use: Callable[..., Any]) -> None:
-    """An error of the stream itself."""
+@pytest.mark.parametrize("token", [f"{KEY} {KEY}", KEY.encode()])
+def test_no_frame_holds_what_a_callable_returned(token: Any) -> None:
+    """It is asked by another thread, whose frames an error brings along."""
+    with pytest.raises(StreamClientError, match="returned no token") as caught:
+        open_client(access_token=lambda: token, url="ws://127.0.0.1:1", reconnect=None)
+    assert not [held for held in shown(caught.value) if KEY in held]
+
+
+@pytest.mark.parametrize("use", USES, ids=["client", "transcribe", "stream"])
+@pytest.mark.parametrize("fault", [Garbage(), Reset(after=handshake()), Close(1011, after=messages(1))], ids=repr)
+def test_nor_when_a_stream_breaks(use: Callable[..., Any], fault: Fault) -> None:
+    """Before it is open, where the key is on its way, and after."""
     with DeepgramServer() as server, pytest.raises(StreamClientError) as caught:
-        server.break_next(Reset(after=handshake()))
+        server.break_next(fault)
         use(api_key=KEY, url=server.url, reconnect=None)
     assert not [held for held in shown(caught.value) if KEY in held]
 
