@@ -20,7 +20,9 @@ from streamclient import (
     Utterance,
     hookimpl,
 )
+from streamclient.threads import lifecycle
 from tests.support.service import CLOSE_STREAM, LINEAR16, SOON, Call, final, interim, metadata, obedient, serving
+from tests.support.waiting import wait_until
 
 RAW = ListenOptions(**LINEAR16)  # type: ignore[arg-type]
 SECOND = bytes(32000)
@@ -153,6 +155,24 @@ def test_eight_threads_may_close_at_once() -> None:
 
     assert [transcript.text for transcript in transcripts] == ["hello"] * 8
     assert service.call.commands == [CLOSE_STREAM]
+
+
+def test_close_waits_for_a_stream_that_is_just_being_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may close the moment open() has begun; it gets the transcript of a stream that has ended."""
+    ended: list[tuple[Transcript, StreamState]] = []
+    with serving(obedient(metadata())) as service:
+        client = StreamClient(RAW, url=service.url)
+        closer = threading.Thread(target=lambda: ended.append((client.close(), client.state)))
+
+        def watch(_: object) -> None:
+            closer.start()
+            wait_until(lambda: client.state is StreamState.CLOSING)
+
+        monkeypatch.setattr(lifecycle, "watch", watch)
+        client.open()
+        closer.join(SOON)
+    ((transcript, state),) = ended
+    assert (transcript.complete, state) == (True, StreamState.CLOSED)
 
 
 def test_close_inside_a_hook_only_asks() -> None:

@@ -31,7 +31,7 @@ from streamclient.errors import CloseTimeout, ConnectError, ConnectionLost, Inva
 from streamclient.events import Event, StreamState, StreamStats, Transcript
 from streamclient.threads.spill import Spill, load
 from streamclient.threads.tap import Taps
-from streamclient.threads.worker import SLICE, Bell, Deadline, Worker, was_called_within
+from streamclient.threads.worker import LAST_STEPS, SLICE, Bell, Deadline, Worker, is_held, wait_for, was_called_within
 from streamclient.wire.transport import CLOSE, PING, PONG, TEXT, Connection, parse_close
 
 __all__ = ["Session"]
@@ -121,6 +121,7 @@ class Session:
         """Publish the last event of a stream whose sender could not be started, or came not so far."""
         if not self._sender.was_started:
             self._finish()
+            self.opened.set()
 
     def close_unopened(self) -> bool:
         """End a stream that never began; whether that is what it was."""
@@ -128,7 +129,9 @@ class Session:
             unopened = self._protocol.state is StreamState.NEW
             if unopened:
                 self._protocol.request_close(time.monotonic())
-            return unopened
+        if unopened:
+            self.opened.set()
+        return unopened
 
     def send(self, audio: bytes, timeout: float | None) -> None:
         """Accept a chunk of audio, waiting for room at most ``timeout`` seconds."""
@@ -223,12 +226,7 @@ class Session:
     @property
     def is_interrupted(self) -> bool:
         """Whether a handler of a signal asks that has interrupted its own thread under the lock."""
-        if not was_called_within(__name__):
-            return False
-        free = self._lock.acquire(timeout=SLICE)  # nobody else holds it for so long
-        if free:
-            self._lock.release()
-        return not free
+        return was_called_within(__name__) and is_held(self._lock)
 
     def close_soon(self) -> None:
         """Let the sender do what `request_close` does."""
@@ -270,12 +268,13 @@ class Session:
 
     def wait_ended(self, deadline: Deadline) -> bool:
         """Wait until the last event is published and the session's threads have ended; whether they have."""
+        wait_for(self.opened, deadline.sooner(LAST_STEPS))  # open() may be about to start them, in another thread
         return self._sender.wait(deadline) and self._receiver.wait(deadline)
 
     @property
     def has_ended(self) -> bool:
         """Whether the last event has been published."""
-        return not self._sender.is_running
+        return self.opened.is_set() and not self._sender.is_running
 
     @property
     def is_current(self) -> bool:

@@ -10,7 +10,7 @@ from types import FrameType
 
 from streamclient.errors import InvalidState
 
-__all__ = ["Bell", "Deadline", "Worker", "wait_for", "was_called_within"]
+__all__ = ["Bell", "Deadline", "Worker", "is_held", "wait_for", "was_called_within"]
 
 log = logging.getLogger("streamclient.worker")
 
@@ -19,7 +19,8 @@ SLICE = 1.0
 
 
 LAST_STEPS = 5.0
-"""Seconds a thread that has said that it has ended may take to be gone; they elapse only on a very busy machine."""
+"""Seconds a thread that has said that it has ended may take to be gone, or one that is to be started to be there; they
+elapse only on a very busy machine."""
 
 
 class Bell:
@@ -77,6 +78,14 @@ def was_called_within(*modules: str) -> bool:
     while frame is not None and frame.f_globals.get("__name__") not in modules:
         frame = frame.f_back
     return frame is not None
+
+
+def is_held(lock: threading.Lock) -> bool:
+    """Whether the thread that asks, in a handler of a signal, holds a lock: nobody else does so for long."""
+    free = lock.acquire(timeout=SLICE)
+    if free:
+        lock.release()
+    return not free
 
 
 class Worker:
