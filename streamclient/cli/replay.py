@@ -148,6 +148,8 @@ def _play(
         try:
             with client:
                 _send(client, connection, choice.speed, interrupt)
+                if interrupt.requested:
+                    client.abort()
         except StreamClientError as error:
             report(f"connection {number}: {error}", error, choice.verbosity)
             return exit_code(error)

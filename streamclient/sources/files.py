@@ -138,9 +138,16 @@ def _open(spec: str) -> FileIO:
         return _open_stdin()
     path = checked_path(spec)
     try:
-        return FileIO(path)
+        return FileIO(path, opener=_open_at_once if sys.platform == "linux" else None)
     except OSError as error:
         raise cannot_read(spec, error) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a FIFO before it has a writer, so that the wait for one can be ended. Elsewhere it would seem empty."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _open_stdin() -> FileIO:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from streamclient import ListenOptions, StreamClient, transcribe
 from streamclient.testing import Cassette, CassetteWriter, DeepgramServer, Fault, Reset, finals, spoken
 from streamclient.testing.faults import to_json
 from tests.cli.conftest import Start, invoke
+from tests.support.waiting import wait_until
 
 Capture = pytest.CaptureFixture[str]
 
@@ -98,6 +100,23 @@ def test_what_cannot_be_done_is_said(
     (tmp_path / "flux.jsonl").write_text("\n".join(map(json.dumps, lines)))
     found, _, err = invoke(capsys, arguments)
     assert (found, says in err) == (code, True), err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal there")
+def test_ctrl_c_ends_a_slow_replay(tmp_path: Path, start: Start) -> None:
+    """Nothing of a replay is worth waiting for."""
+    cassette, events = tmp_path / "slow.jsonl", tmp_path / "events.jsonl"
+    lines = [
+        {"cassette": 1, "audio": "whole"},
+        {"at": 0.0, "connection": 0, "what": "requested", "path": "/v1/listen", "headers": {}},
+        {"at": 0.0, "connection": 0, "what": "accepted", "headers": {}},
+        {"at": 1000.0, "connection": 0, "what": "audio", "bytes": 2, "data": "AAA="},
+    ]
+    cassette.write_text("\n".join(map(json.dumps, lines)))
+    process = start("replay", str(cassette), "--speed", "1", "--plugin", f"jsonl:path={events}")
+    wait_until(lambda: events.exists() and '"event":"open"' in events.read_text())
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(25) == 130  # by itself the server would say nothing for 30 seconds
 
 
 def url_in(line: str) -> str:

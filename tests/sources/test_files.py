@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import sys
 import threading
 import wave
 from contextlib import closing
@@ -12,7 +13,7 @@ import pytest
 
 from streamclient.errors import AudioRejected, OptionsError
 from streamclient.sources import AudioSource, SourceError, open_source
-from streamclient.sources.files import RawFormat
+from streamclient.sources.files import RawFormat, wait_readable
 
 
 def wav_bytes(seconds: float = 1.0, *, sample_rate: int = 8000, channels: int = 1) -> bytes:
@@ -198,3 +199,25 @@ def test_source_can_be_told_to_end(tmp_path: Path) -> None:
     answers = iter([True, True, False])
     spec = write(tmp_path / "talk.raw", bytes(50_000))
     assert len(read(open_source(spec, readable=lambda _: next(answers)))) == 16384
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a FIFO without a writer seems to be empty")
+def test_the_wait_for_the_writer_of_a_fifo_can_be_ended(tmp_path: Path) -> None:
+    """It waits where it can be interrupted, and what a writer brings later is read to its end."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    raw = RawFormat("linear16", 16000, 1)
+    with closing(open_source(str(path), raw, readable=lambda _: False)) as source:
+        assert list(source.chunks) == []
+    writer = threading.Thread(target=path.write_bytes, args=(bytes(range(200)) * 1000,))
+    asked: list[int] = []
+
+    def readable(descriptor: int) -> bool:
+        if not asked:
+            writer.start()
+        asked.append(descriptor)
+        return wait_readable(descriptor)
+
+    with closing(open_source(str(path), raw, readable=readable)) as source:
+        assert b"".join(source.chunks) == bytes(range(200)) * 1000
+    writer.join()
