@@ -111,6 +111,7 @@ def test_ctrl_c_ends_a_slow_replay(tmp_path: Path, start: Start) -> None:
         {"at": 0.0, "connection": 0, "what": "requested", "path": "/v1/listen", "headers": {}},
         {"at": 0.0, "connection": 0, "what": "accepted", "headers": {}},
         {"at": 1000.0, "connection": 0, "what": "audio", "bytes": 2, "data": "AAA="},
+        {"at": 1000.0, "connection": 0, "what": "said", "text": "{}"},
     ]
     cassette.write_text("\n".join(map(json.dumps, lines)))
     process = start("replay", str(cassette), "--speed", "1", "--plugin", f"jsonl:path={events}")
