@@ -96,9 +96,10 @@ class TestParameters:
     def test_every_parameter_is_described(self, options: Any) -> None:
         """In the docstring, as ``help()`` and editors show it, and with its type in the signature."""
         parameters = inspect.signature(options).parameters
+        described = inspect.getdoc(options) or ""
 
         for field in attrs.fields(options):
-            assert re.search(rf"^        {field.name}: \S.*\.$", options.__doc__, re.MULTILINE)
+            assert re.search(rf"^    {field.name}: \S.*\.$", described, re.MULTILINE)
             assert field.metadata["allowed"]
             assert parameters[field.name].annotation == field.type
 
